@@ -1,0 +1,210 @@
+"""The engine: target weights in, equity and trades out, all symbols from one cash account.
+
+A weight decided at the close of bar t is traded at the open of t + 1 (`next_open`), its
+close (`next_close`), or at the very close it was decided on (`close`, optimistic). An
+order is placed when the target changes, sized on equity at the prices it fills at, and
+waits while its symbol has no bar. Positions are marked at the last close. Costs come from
+signalkit.costs. An account that reaches zero is closed and stays there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numba import njit
+
+from signalkit.backtesting.trades import TRADE_COLUMNS, round_trips
+from signalkit.bars import check
+from signalkit.costs import fee, fill_price
+from signalkit.errors import DataError, ParamsError
+
+FILLS = ("next_open", "next_close", "close")
+_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """What a simulation gave.
+
+    `equity` holds `strategy` and `hold` (equal shares bought at the first fill, same
+    costs), multiples of the starting capital at each bar end; `positions` the fraction of
+    equity in each symbol; `trades` the round trips (design: trades table); `fees` and
+    `slippage` the costs paid, in starting capitals.
+    """
+
+    equity: pd.DataFrame
+    positions: pd.DataFrame
+    trades: pd.DataFrame
+    fees: float
+    slippage: float
+
+    @property
+    def returns(self) -> pd.DataFrame:
+        """Returns of strategy and hold, one a bar, from the starting capital on."""
+        before = self.equity.shift().fillna(1.0)
+        return self.equity / before - 1
+
+
+@njit(cache=True)
+def _execute(t, quotes, state, cash, fills, n_fills, costs):  # noqa: ANN001, ANN202 - numba
+    """Fill every pending order whose symbol has a quote; returns cash and the fill count."""
+    units, mark, pending, decided_at = state
+    fee_bps, slippage_bps = costs
+    value = cash
+    for s in range(len(units)):
+        if units[s] != 0.0:
+            value += units[s] * (mark[s] if np.isnan(quotes[s]) else quotes[s])
+    for s in range(len(units)):
+        if np.isnan(pending[s]) or np.isnan(quotes[s]):
+            continue
+        change = pending[s] * value / quotes[s] - units[s] if pending[s] != 0.0 else -units[s]
+        after = units[s] + change if pending[s] != 0.0 else 0.0
+        pending[s] = np.nan
+        if change == 0.0:
+            continue
+        price = fill_price(quotes[s], change, slippage_bps)
+        cash -= change * price + fee(change * price, fee_bps)
+        units[s] = after
+        fills[n_fills] = np.array([t, s, change, price, quotes[s], decided_at[s]])
+        n_fills += 1
+    return cash, n_fills
+
+
+@njit(cache=True)
+def _run(open_, close, target, fill, fee_bps, slippage_bps):  # noqa: ANN001, ANN202 - numba
+    """Equity and positions at each close, and every fill: bar, symbol, units, price, quote."""
+    n_bars, n_symbols = close.shape
+    cash, alive, n_fills = 1.0, True, 0
+    units, mark = np.zeros(n_symbols), np.full(n_symbols, np.nan)
+    wanted, pending = np.zeros(n_symbols), np.full(n_symbols, np.nan)
+    decided_at = np.zeros(n_symbols)
+    state, costs = (units, mark, pending, decided_at), (fee_bps, slippage_bps)
+    equity, held = np.zeros(n_bars), np.zeros((n_bars, n_symbols))
+    fills = np.empty((np.sum(~np.isnan(target)), 6))
+    for t in range(n_bars):
+        if not alive:
+            break
+        if fill != 2:
+            quotes = open_[t] if fill == 0 else close[t]
+            cash, n_fills = _execute(t, quotes, state, cash, fills, n_fills, costs)
+        for s in range(n_symbols):
+            if not np.isnan(close[t, s]):
+                mark[s] = close[t, s]
+            if not np.isnan(target[t, s]) and target[t, s] != wanted[s]:
+                wanted[s], pending[s], decided_at[s] = target[t, s], target[t, s], t
+        if fill == 2:
+            cash, n_fills = _execute(t, close[t], state, cash, fills, n_fills, costs)
+        worth = cash
+        for s in range(n_symbols):
+            if units[s] != 0.0:
+                worth += units[s] * mark[s]
+        if worth <= 0.0:
+            alive = False
+            continue
+        equity[t] = worth
+        for s in range(n_symbols):
+            if units[s] != 0.0:
+                held[t, s] = units[s] * mark[s] / worth
+    return equity, held, fills[:n_fills]
+
+
+def simulate(
+    bars: pd.DataFrame,
+    weight: pd.DataFrame | pd.Series,
+    *,
+    fill: str = "next_open",
+    fee_bps: float = 0.0,
+    slippage_bps: float = 0.0,
+    max_leverage: float = 1.0,
+) -> Backtest:
+    """Simulate holding target weights, after costs.
+
+    Parameters
+    ----------
+    bars : DataFrame indexed by (symbol, time), or by time for one symbol
+        Bars; those before the first weight are not simulated.
+    weight : DataFrame with `weight`, or Series, indexed by some of the bars
+        Fraction of equity wanted, decided at the bar's end. A bar without one keeps the
+        target before it.
+    fill : str
+        `next_open`, `next_close`, or `close` of the deciding bar.
+    fee_bps, slippage_bps : float
+        Costs a side, in basis points.
+    max_leverage : float
+        Largest sum of absolute weights at one time.
+
+    Returns
+    -------
+    Backtest
+        Equity, positions and trades from the first weight on.
+
+    Raises
+    ------
+    ParamsError
+        If the fill rule is unknown or a cost is negative.
+    DataError
+        If bars break their rule, or a weight is NaN, above the leverage, or decided at a
+        time without a bar.
+    """
+    if fill not in FILLS:
+        raise ParamsError(f"backtesting.fill is one of {', '.join(FILLS)}, was {fill!r}")
+    if fee_bps < 0 or slippage_bps < 0:
+        raise ParamsError(f"costs must not be negative, were {fee_bps} and {slippage_bps} bps")
+    check(bars)
+    wanted = weight["weight"] if isinstance(weight, pd.DataFrame) else weight
+    panel = _with_symbol(bars)
+    target = _targets(panel, _with_symbol(wanted), max_leverage)
+    open_, close = (_wide(panel, name, target.index) for name in ("open", "close"))
+    rules = (FILLS.index(fill), float(fee_bps), float(slippage_bps))
+    arrays = open_.to_numpy(copy=True), close.to_numpy(copy=True)
+    equity, held, fills = _run(*arrays, target.to_numpy(copy=True), *rules)
+    hold, _, _ = _run(*arrays, _buy_and_hold(close), *rules)
+    both = pd.DataFrame({"strategy": equity, "hold": hold}, index=target.index)
+    positions = pd.DataFrame(held, index=target.index, columns=target.columns)
+    trades = round_trips(fills, close, fee_bps)
+    paid = np.abs(fills[:, 2] * fills[:, 3]).sum() * fee_bps * 1e-4
+    slipped = np.abs(fills[:, 2] * (fills[:, 3] - fills[:, 4])).sum()
+    return Backtest(both, positions, trades[TRADE_COLUMNS], float(paid), float(slipped))
+
+
+def _with_symbol(table: pd.DataFrame | pd.Series) -> pd.DataFrame | pd.Series:
+    """A table with a symbol level; one nameless symbol where it has none."""
+    if table.index.nlevels == 2:
+        return table
+    return pd.concat({"": table}, names=["symbol", "time"])
+
+
+def _wide(panel: pd.DataFrame, column: str, times: pd.DatetimeIndex) -> pd.DataFrame:
+    """One column as times x symbols, NaN where a symbol has no bar."""
+    return panel[column].unstack("symbol").reindex(times)
+
+
+def _targets(panel: pd.DataFrame, wanted: pd.Series, max_leverage: float) -> pd.DataFrame:
+    """Checked weights as times x symbols, from the first weight to the last bar."""
+    if wanted.empty:
+        raise DataError("there are no weights to simulate")
+    stray = ~wanted.index.isin(panel.index)
+    if stray.any():
+        raise DataError(f"a weight at {wanted.index[np.argmax(stray)]} has no bar to be decided on")
+    if not np.isfinite(wanted).all():
+        place = wanted.index[int(np.argmax(~np.isfinite(wanted)))]
+        raise DataError(f"the weight at {place} is {wanted.loc[place]}; give 0 for no position")
+    gross = wanted.abs().groupby(level="time").sum()
+    if gross.max() > max_leverage + _TOLERANCE:
+        raise DataError(
+            f"weights at {gross.idxmax():%Y-%m-%d %H:%M}Z sum to {gross.max():g} times equity;"
+            f" backtesting.max_leverage allows {max_leverage:g}"
+        )
+    clock = panel.index.unique("time").sort_values()
+    clock = clock[clock >= wanted.index.get_level_values("time").min()]
+    return wanted.unstack("symbol").reindex(index=clock, columns=panel.index.unique("symbol"))
+
+
+def _buy_and_hold(close: pd.DataFrame) -> np.ndarray:
+    """Equal shares of every symbol, decided once at its first bar."""
+    target = np.full(close.shape, np.nan)
+    first = np.argmax(close.notna().to_numpy(), axis=0)
+    target[first, np.arange(close.shape[1])] = 1.0 / close.shape[1]
+    return target

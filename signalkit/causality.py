@@ -1,0 +1,154 @@
+"""Proof that a function of bars does not read the future: truncate and poison.
+
+At some bar t the function is computed three times: on all bars, on the bars up to t, and
+on all bars with everything after t replaced by other, valid bars. Up to t all three must
+be equal to the last bit. A centred window, a z-score over all rows or shift(-1) fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from signalkit import bars as bar_table
+from signalkit.errors import DataError, LeakError
+
+_SEED = 20260101
+
+
+@dataclass(frozen=True)
+class Causality:
+    """Outcome of a check.
+
+    `difference` is the largest change (inf where a number became NaN or the reverse),
+    `first` the first time that changed, `column` the column it changed in, `probes` how
+    many comparisons were made.
+    """
+
+    difference: float
+    first: pd.Timestamp | None
+    column: str | None
+    probes: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing changed."""
+        return self.first is None
+
+    def require(self, name: str) -> None:
+        """Raise LeakError, naming place and size, unless the check passed."""
+        if not self.passed:
+            raise LeakError(
+                f"{name} reads the future: at {self.first:%Y-%m-%d %H:%M}Z {self.column} changes"
+                f" by {self.difference:.3g} when later bars do; use trailing windows only"
+            )
+
+
+def probe_bars(n_bars: int = 400, seed: int = _SEED) -> pd.DataFrame:
+    """Seeded bars for checks: a random walk with wild days, flat stretches and no volume.
+
+    Returns
+    -------
+    DataFrame of shape (n_bars, 5)
+        Hourly bars on which `bars.check` passes.
+    """
+    rng = np.random.default_rng(seed)
+    scale = 0.01 * np.exp(rng.normal(0, 0.7, n_bars))
+    scale[n_bars // 3 : n_bars // 3 + 5] = 0.0
+    close = 100 * np.exp(np.cumsum(rng.standard_t(4, n_bars) * scale))
+    open_ = np.r_[100.0, close[:-1]] * np.exp(rng.normal(0, 0.2, n_bars) * scale)
+    top, bottom = np.maximum(open_, close), np.minimum(open_, close)
+    high = top * np.exp(np.abs(rng.normal(0, 0.5, n_bars)) * scale)
+    low = bottom * np.exp(-np.abs(rng.normal(0, 0.5, n_bars)) * scale)
+    volume = rng.gamma(2.0, 500.0, n_bars) * (rng.random(n_bars) > 0.02)
+    times = pd.date_range("2024-01-01", periods=n_bars, freq="h", tz="UTC", name="time")
+    columns = np.column_stack([open_, high, low, close, volume])
+    return pd.DataFrame(columns, index=times, columns=list(bar_table.COLUMNS))
+
+
+def poisoned(bars: pd.DataFrame, at: int) -> pd.DataFrame:
+    """The bars with everything after position `at` replaced by other valid bars."""
+    other = bars.copy()
+    rest = probe_bars(len(bars) - at - 1, seed=_SEED + at).to_numpy(copy=True)
+    rest[:, :4] *= 7 * bars["close"].iloc[at] / 100
+    rest[:, 4] *= 13 * (1 + bars["volume"].iloc[: at + 1].mean()) / 1000
+    other.iloc[at + 1 :, : len(bar_table.COLUMNS)] = rest
+    return other
+
+
+def check(
+    function: Callable[[pd.DataFrame], pd.DataFrame | pd.Series],
+    bars: pd.DataFrame | None = None,
+    at: Iterable[int] | None = None,
+) -> Causality:
+    """Truncate and poison the future of a function of bars.
+
+    Parameters
+    ----------
+    function : callable
+        Takes bars, returns a Series or DataFrame indexed by some of their times.
+    bars : DataFrame, optional
+        One symbol's bars; seeded probe bars if omitted.
+    at : iterable of int, optional
+        Positions t to cut at; ten spread over the bars if omitted.
+
+    Returns
+    -------
+    Causality
+        The largest difference and the first offending time.
+
+    Raises
+    ------
+    DataError
+        If the function does not return values at the bars' times, or `at` has a position
+        outside the bars or no bar after it.
+    """
+    bars = probe_bars() if bars is None else bars
+    places = list(np.linspace(len(bars) // 4, len(bars) - 2, 10, dtype=int) if at is None else at)
+    wrong = [p for p in places if not 0 <= p < len(bars) - 1]
+    if wrong or not places:
+        raise DataError(f"at must hold positions from 0 to {len(bars) - 2}, was {places}")
+    whole = _frame(function(bars), bars)
+    worst = Causality(0.0, None, None, 0)
+    for place in places:
+        for changed in (bars.iloc[: place + 1], poisoned(bars, place)):
+            got = _frame(function(changed), changed)
+            worst = _worse(worst, _compare(whole, got, bars.index[place]))
+    return worst
+
+
+def _frame(result: pd.DataFrame | pd.Series, bars: pd.DataFrame) -> pd.DataFrame:
+    """The function's result as a frame over all the bars."""
+    if not isinstance(result, pd.DataFrame | pd.Series):
+        raise DataError(f"a checked function returns a Series or DataFrame, was {type(result)}")
+    frame = result.to_frame("value") if isinstance(result, pd.Series) else result
+    if not frame.index.isin(bars.index).all():
+        raise DataError("a checked function must return values at the times of its bars")
+    return frame.reindex(bars.index)
+
+
+def _compare(whole: pd.DataFrame, got: pd.DataFrame, until: pd.Timestamp) -> Causality:
+    """First and largest difference up to a time; NaN equals NaN only."""
+    left, right = whole.loc[:until], got.loc[:until, whole.columns]
+    a, b = left.to_numpy(dtype=float), right.to_numpy(dtype=float)
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    if same.all():
+        return Causality(0.0, None, None, 1)
+    row = int(np.argmax(~same.all(axis=1)))
+    column = str(whole.columns[int(np.argmax(~same[row]))])
+    gap = np.where(same, 0.0, np.nan_to_num(np.abs(a - b), nan=np.inf))
+    return Causality(float(gap.max()), left.index[row], column, 1)
+
+
+def _worse(one: Causality, other: Causality) -> Causality:
+    """Both outcomes in one: the larger difference, the earlier time."""
+    offenders = [c for c in (one, other) if c.first is not None]
+    probes = one.probes + other.probes
+    if not offenders:
+        return Causality(0.0, None, None, probes)
+    earliest = min(offenders, key=lambda c: c.first)
+    difference = max(c.difference for c in offenders)
+    return Causality(difference, earliest.first, earliest.column, probes)

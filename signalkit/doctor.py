@@ -1,0 +1,148 @@
+"""What is installed and stored, and whether it is whole."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sqlite3
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pandas as pd
+from packaging.markers import Marker
+
+from signalkit import KERNELS, PACKAGE, ROOT, __version__, lineage
+from signalkit.errors import StoreError
+from signalkit.store import Store, data_folder
+from signalkit.training import threads
+
+Row = tuple[str, str]
+
+
+def examine() -> tuple[list[Row], bool]:
+    """Everything a person asks first when numbers differ or a run fails.
+
+    Returns
+    -------
+    list of (str, str)
+        What was looked at, and what was found.
+    bool
+        Whether all of it is whole.
+    """
+    rows: list[Row] = [
+        ("signalkit", f"{__version__} in {PACKAGE}"),
+        ("python", lineage.libraries([])["python"]),
+        ("threads", str(threads())),
+        ("kernel cache", f"{len(list(KERNELS.glob('**/*.nbc')))} compiled in {KERNELS}"),
+    ]
+    locked, same = _locked()
+    disk = shutil.disk_usage(ROOT).free / 2**30
+    rows += [("libraries", locked), ("free disk", f"{disk:.1f} GiB")]
+    folder = data_folder()
+    if not (folder / "signalkit.db").exists():
+        return [*rows, ("store", f"nothing stored yet in {folder}")], same
+    stored, whole = _stored(folder)
+    return rows + stored, same and whole
+
+
+def _locked() -> tuple[str, bool]:
+    """Whether what is installed is what the lock names."""
+    lock = ROOT / "requirements.lock"
+    if not lock.exists():
+        return "no requirements.lock beside the package", True
+    found = re.findall(r"^([\w.-]+)==([^ ;\\]+)(?: ; ([^\\]+))?", lock.read_text(), re.MULTILINE)
+    asked = {n: v for n, v, marker in found if not marker or Marker(marker.strip()).evaluate()}
+    wrong = [f"{n} {_installed(n)} (locked {v})" for n, v in asked.items() if _installed(n) != v]
+    if wrong:
+        return f"{len(wrong)} differ from requirements.lock: {', '.join(wrong[:5])}", False
+    return f"all {len(asked)} as in requirements.lock", True
+
+
+def _installed(name: str) -> str:
+    """Installed version of a distribution."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def _stored(folder: Path) -> tuple[list[Row], bool]:
+    """What the store holds, and whether it is whole."""
+    try:
+        with Store.open(folder) as store:
+            return _contents(store)
+    except StoreError as cause:
+        return [("store", str(cause))], False
+
+
+def _contents(store: Store) -> tuple[list[Row], bool]:
+    """Database, bars, artifacts, ledger."""
+    database, sound = _database(store)
+    artifacts, whole = _artifacts(store)
+    ledger, linked = _ledger(store)
+    return [database, *_symbols(store), artifacts, ledger, _newest_run(store)], (
+        sound and whole and linked
+    )
+
+
+def _database(store: Store) -> tuple[Row, bool]:
+    """SQLite's own check."""
+    file = store.folder / "signalkit.db"
+    try:
+        told = store.db.execute("PRAGMA quick_check").fetchone()[0]
+    except sqlite3.DatabaseError as cause:
+        told = str(cause)
+    schema = store.db.execute("PRAGMA user_version").fetchone()[0]
+    size = file.stat().st_size / 2**20
+    return ("database", f"{told}, schema {schema}, {size:.1f} MiB, {file}"), told == "ok"
+
+
+def _symbols(store: Store) -> list[Row]:
+    """Stored bars, a line a symbol."""
+    rows = []
+    for row in store.db["symbols"].rows_where(order_by="symbol, interval"):
+        first, last = (pd.Timestamp(row[k], tz="UTC") for k in ("first_bar", "last_bar"))
+        key = [row["symbol"], row["interval"]]
+        count = store.db["bars"].count_where("symbol = ? AND interval = ?", key)
+        changed = store.db["bar_revisions"].count_where("symbol = ? AND interval = ?", key)
+        span = f"{first:%Y-%m-%d %H:%M}Z to {last:%Y-%m-%d %H:%M}Z"
+        told = f"{count:,} bars {row['interval']} from {row['source']}, {span}, {changed} revised"
+        rows.append((f"  {row['symbol']}", told))
+    return rows
+
+
+def _artifacts(store: Store) -> tuple[Row, bool]:
+    """Every stored file against its hash."""
+    found = [store.artifacts.find(p.parent.parent.name, p.parent.name) for p in _abouts(store)]
+    broken = []
+    for artifact in filter(None, found):
+        for name in artifact.about["files"]:
+            try:
+                artifact.path(name)
+            except StoreError as cause:
+                broken.append(str(cause))
+    told = f"{len(found)} whole" if not broken else f"{len(broken)} broken: {broken[0]}"
+    return ("artifacts", told), not broken
+
+
+def _abouts(store: Store) -> list[Path]:
+    """Descriptions of all artifacts."""
+    return sorted(store.artifacts.folder.glob("*/*/artifact.json"))
+
+
+def _ledger(store: Store) -> tuple[Row, bool]:
+    """The chain of trials."""
+    try:
+        store.ledger.check()
+    except StoreError as cause:
+        return ("trial ledger", str(cause)), False
+    opened = store.ledger.count(holdout=True)
+    told = f"{store.ledger.count()} configurations seen, {opened} opened the holdout, chain whole"
+    return ("trial ledger", told), True
+
+
+def _newest_run(store: Store) -> Row:
+    """How the newest run ended."""
+    for row in store.db["runs"].rows_where(order_by="id DESC", limit=1):
+        return ("newest run", f"{row['study_name']} {row['status']}, started {row['started']}")
+    return ("newest run", "none")

@@ -1,0 +1,89 @@
+"""Feature matrix of a panel: one column a feature, NaN in warm-up, nothing filled."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from signalkit.bars import check, each_symbol
+from signalkit.errors import DataError, ParamsError
+from signalkit.features.catalog import CATALOG
+
+
+def select(families: Sequence[str] | None = None, names: Sequence[str] | None = None) -> list[str]:
+    """Catalogue names asked for, in the catalogue's order.
+
+    Parameters
+    ----------
+    families : sequence of str, optional
+        Families whose features are taken; all if omitted.
+    names : sequence of str, optional
+        Exactly these features; overrides `families`.
+
+    Raises
+    ------
+    ParamsError
+        If a family or name is not in the catalogue, with the near match.
+    """
+    known = sorted({feature.family for feature in CATALOG.values()})
+    _check_known("features.families", families or (), known)
+    _check_known("features.names", names or (), list(CATALOG))
+    if names:
+        return [name for name in CATALOG if name in set(names)]
+    return [n for n, f in CATALOG.items() if families is None or f.family in families]
+
+
+def _check_known(place: str, asked: Sequence[str], known: Sequence[str]) -> None:
+    """Every name asked for must be known."""
+    for name in asked:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            raise ParamsError(f"{place}: {name!r} is not in the catalogue; {hint}")
+
+
+def build(bars: pd.DataFrame, names: Sequence[str] | None = None) -> pd.DataFrame:
+    """Features of one symbol's bars or of a panel.
+
+    Parameters
+    ----------
+    bars : DataFrame of shape (n_bars, 5)
+        Bars indexed by bar end, or a panel indexed by (symbol, time).
+    names : sequence of str, optional
+        Features of `CATALOG`; all if omitted.
+
+    Returns
+    -------
+    DataFrame of shape (n_bars, n_features)
+        float64, indexed as the bars. The first `warmup` bars of a symbol are NaN. The value
+        at a bar uses that bar and earlier ones only.
+
+    Raises
+    ------
+    ParamsError
+        If a name is not in the catalogue.
+    DataError
+        If the bars break their rule, or a value past its warm-up is not finite.
+    """
+    chosen = select(names=list(names)) if names is not None else list(CATALOG)
+    check(bars)
+    return each_symbol(bars, lambda block: _matrix(block, chosen))
+
+
+def _matrix(bars: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """One symbol's features, each column written once."""
+    out = np.empty((len(bars), len(names)))
+    for i, name in enumerate(names):
+        feature = CATALOG[name]
+        out[:, i] = feature.function(bars)
+        settled = np.isfinite(out[feature.warmup :, i])
+        if not settled.all():
+            row = feature.warmup + int(np.argmin(settled))
+            raise DataError(
+                f"feature {name} is {out[row, i]} at {bars.index[row]:%Y-%m-%d %H:%M}Z, past its"
+                f" warm-up of {feature.warmup} bars; leave it out of features.names"
+            )
+    return pd.DataFrame(out, index=bars.index, columns=list(names))

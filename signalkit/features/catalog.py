@@ -1,0 +1,113 @@
+"""The catalogue of features: name, family, warm-up, unit, meaning and function."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from signalkit import causality
+from signalkit.bars import COLUMNS
+from signalkit.errors import ParamsError
+
+Function = Callable[[pd.DataFrame], np.ndarray | pd.Series]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column: `function` maps one symbol's bars to one number a bar.
+
+    `warmup` is the number of first bars without a value, `unit` what the number counts.
+    """
+
+    name: str
+    family: str
+    warmup: int
+    unit: str
+    description: str
+    function: Function
+
+    def source(self) -> str:
+        """Hash of the function's source: part of the identity of what it made."""
+        return hashlib.sha256(inspect.getsource(self.function).encode()).hexdigest()
+
+
+CATALOG: dict[str, Feature] = {}
+
+
+def declare(
+    name: str, family: str, *, warmup: int, unit: str, description: str
+) -> Callable[[Function], Function]:
+    """Enter a function of this package into the catalogue; the tests sweep it."""
+
+    def enter(function: Function) -> Function:
+        if name in CATALOG:
+            raise ParamsError(f"the catalogue has a feature {name!r} already; choose another name")
+        CATALOG[name] = Feature(name, family, warmup, unit, description, function)
+        return function
+
+    return enter
+
+
+def register(
+    function: Callable[[pd.DataFrame], pd.Series],
+    *,
+    name: str,
+    family: str,
+    warmup: int,
+    unit: str = "fraction",
+    description: str = "",
+) -> Feature:
+    """Add a feature of your own, after proving that it does not read the future.
+
+    Parameters
+    ----------
+    function : callable
+        Takes one symbol's bars, returns one number a bar, indexed as the bars.
+    name : str
+        Column name, not yet in the catalogue.
+    family : str
+        Family under which params select it.
+    warmup : int
+        First bars without a value.
+    unit, description : str
+        For tables and pages.
+
+    Returns
+    -------
+    Feature
+        The entry of the catalogue.
+
+    Raises
+    ------
+    LeakError
+        If the function changes when later bars do.
+    ParamsError
+        If the name is taken or the warm-up is not what the function shows.
+
+    Examples
+    --------
+    >>> register(lambda bars: bars["close"].shift(-1) / bars["close"] - 1,
+    ...          name="tomorrow", family="mine", warmup=0)
+    Traceback (most recent call last):
+    signalkit.errors.LeakError: feature tomorrow reads the future: at 2024-01-05 04:00Z value
+    changes by inf when later bars do; use trailing windows only
+    """
+    causality.check(function).require(f"feature {name}")
+    seen = np.asarray(function(causality.probe_bars()), dtype=float)
+    blank = int(np.argmax(np.isfinite(seen))) if np.isfinite(seen).any() else len(seen)
+    if blank > warmup:
+        raise ParamsError(f"feature {name} has no value for {blank} bars; warmup says {warmup}")
+    declare(name, family, warmup=warmup, unit=unit, description=description)(function)
+    return CATALOG[name]
+
+
+def column(bars: pd.DataFrame, name: str) -> np.ndarray:
+    """One column of bars as an array."""
+    if name not in COLUMNS:
+        raise ParamsError(f"bars have {COLUMNS}, not {name!r}")
+    return bars[name].to_numpy()

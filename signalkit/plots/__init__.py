@@ -1,0 +1,31 @@
+"""Figures: a finished table in, Axes out; a file a stage. Nothing is computed here.
+
+In a notebook, Axes at the end of a cell are shown as a picture with a text alternative:
+the finding of the run and what the axes show.
+"""
+
+from signalkit.plots.backtesting import plot_drawdown, plot_equity, plot_years
+from signalkit.plots.collection import plot_closes, plot_stale_opens
+from signalkit.plots.features import plot_correlation, plot_history
+from signalkit.plots.figure import show_axes_in_notebooks
+from signalkit.plots.labeling import plot_label_balance, plot_returns_by_label
+from signalkit.plots.training import plot_importance
+from signalkit.plots.validation import plot_folds, plot_gains, plot_scores_by_fold
+
+show_axes_in_notebooks()
+
+__all__ = [
+    "plot_closes",
+    "plot_correlation",
+    "plot_drawdown",
+    "plot_equity",
+    "plot_folds",
+    "plot_gains",
+    "plot_history",
+    "plot_importance",
+    "plot_label_balance",
+    "plot_returns_by_label",
+    "plot_scores_by_fold",
+    "plot_stale_opens",
+    "plot_years",
+]

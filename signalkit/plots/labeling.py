@@ -1,0 +1,59 @@
+"""Figures of notebook 03: what the labels look like."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from signalkit.plots.figure import BLUE, GREY, ORANGE, SERIES, canvas, finish
+
+_CLASS = {-1.0: ("sell", ORANGE), 0.0: ("hold", "#d0d0d0"), 1.0: ("buy", BLUE)}
+
+
+def plot_label_balance(balance: pd.DataFrame, *, finding: str, ax: Axes | None = None) -> Axes:
+    """Shares of sell, hold and buy by year, stacked to 100 %.
+
+    Parameters
+    ----------
+    balance : DataFrame indexed by year
+        Columns -1.0, 0.0, 1.0: shares that sum to 1.
+    finding : str
+        What the reader should see; the title.
+    ax : Axes, optional
+        Where to draw; a new figure if omitted.
+    """
+    ax = canvas(ax)
+    bottom = pd.Series(0.0, index=balance.index)
+    for value, (name, colour) in _CLASS.items():
+        share = 100 * balance.get(value, pd.Series(0.0, index=balance.index))
+        ax.bar(balance.index, share, bottom=bottom, color=colour, label=name, width=0.85)
+        bottom = bottom + share
+    ax.set(ylabel="labels (% of bars)", xlabel="year of the bar", ylim=(0, 100))
+    ax.set_xticks(balance.index[:: max(1, len(balance) // 10)])
+    ax.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, -0.32))
+    return finish(ax, finding, "Stacked bars of the shares of sell, hold and buy labels by year.")
+
+
+def plot_returns_by_label(
+    returns: dict[str, pd.Series], *, finding: str, ax: Axes | None = None
+) -> Axes:
+    """Histograms of the return over the horizon, one outline a symbol.
+
+    Parameters
+    ----------
+    returns : dict of str to Series
+        Forward returns, fractions, by symbol.
+    finding : str
+        What the reader should see; the title.
+    ax : Axes, optional
+        Where to draw; a new figure if omitted.
+    """
+    ax = canvas(ax)
+    for i, (name, values) in enumerate(returns.items()):
+        colour = SERIES[i % len(SERIES)]
+        ax.hist(100 * values, bins=80, histtype="step", color=colour, label=name, density=True)
+    ax.axvline(0, color=GREY, linewidth=0.8)
+    ax.set(xlabel="return over the horizon (%)", ylabel="density", yscale="log")
+    ax.legend(frameon=False)
+    shows = "Histograms of returns over the horizon in percent, log density, one line a symbol."
+    return finish(ax, finding, shows)

@@ -1,0 +1,67 @@
+"""Positions from predictions: one slice of capital a bar, held for the horizon.
+
+A prediction for `horizon` bars ahead asks for a position for `horizon` bars. Every bar
+opens one of `horizon` equal slices, so the position is the mean of the last `horizon`
+directions, and symbols share the capital equally.
+
+Source: Jegadeesh and Titman, Returns to Buying Winners (1993), section I, overlapping
+portfolios.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from signalkit.errors import DataError, ParamsError
+
+
+def target_weights(
+    predictions: pd.DataFrame,
+    horizon: int,
+    *,
+    threshold: float = 0.0,
+    direction: str = "long_short",
+    leverage: float = 1.0,
+) -> pd.DataFrame:
+    """Fraction of equity wanted in each symbol at each bar end.
+
+    Parameters
+    ----------
+    predictions : DataFrame indexed by (symbol, time)
+        One model's predictions: `p_buy` and `p_sell`, or `prediction` where those are NaN.
+    horizon : int
+        Bars a slice is held, at least 1.
+    threshold : float
+        Smallest p_buy - p_sell (or predicted return) that asks for a position.
+    direction : str
+        `long_short`, or `long_only` (no short positions).
+    leverage : float
+        Sum of absolute weights when every slice of every symbol agrees.
+
+    Returns
+    -------
+    DataFrame indexed by (symbol, time)
+        `weight`. Decided at bar end from predictions made at or before it.
+
+    Raises
+    ------
+    ParamsError
+        If `horizon` is less than 1 or the direction is unknown.
+    DataError
+        If a prediction is NaN.
+    """
+    if horizon < 1:
+        raise ParamsError(f"horizon must be at least 1 bar, was {horizon}")
+    if direction not in ("long_short", "long_only"):
+        raise ParamsError(f"signals.direction is long_short or long_only, was {direction!r}")
+    score = (predictions["p_buy"] - predictions["p_sell"]).fillna(predictions["prediction"])
+    if score.isna().any():
+        raise DataError(f"the prediction at {score.index[int(np.argmax(score.isna()))]} is NaN")
+    side = np.sign(score).where(score.abs() > threshold, 0.0)
+    if direction == "long_only":
+        side = side.clip(lower=0.0)
+    n_symbols = predictions.index.unique("symbol").size
+    slices = side.groupby(level="symbol", sort=False).rolling(horizon, min_periods=1).sum()
+    weight = slices.droplevel(0) / horizon * (leverage / n_symbols)
+    return weight.to_frame("weight")

@@ -1,0 +1,176 @@
+"""The database of a data folder: bars as they are now, revisions, runs.
+
+Bars go in by one statement a row inside one transaction and come out as arrays. A stored
+bar that a source later gives otherwise moves to `bar_revisions` with the time it was
+replaced. Writers wait for a lock; a killed process loses its open transaction, no more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sqlite_utils import Database
+
+from signalkit import ROOT
+from signalkit.bars import COLUMNS, by_symbol
+from signalkit.errors import StoreError
+from signalkit.store.artifacts import Artifacts
+from signalkit.store.ledger import Ledger
+from signalkit.store.schema import migrate
+
+_LOCK_WAIT_SECONDS = 30
+
+
+def data_folder() -> Path:
+    """Folder of database and artifacts: SIGNALKIT_DATA, else `data/` of the project."""
+    return Path(os.environ.get("SIGNALKIT_DATA") or ROOT / "data").resolve()
+
+
+def now() -> str:
+    """This moment as the database writes it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Store:
+    """An opened data folder: `db`, `artifacts`, `ledger`."""
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        self.folder = folder
+        self.db = database
+        self.artifacts = Artifacts(folder / "artifacts")
+        self.ledger = Ledger(database)
+
+    @classmethod
+    def open(cls, folder: Path | None = None) -> Store:
+        """Open a data folder, made and brought to the newest schema where needed.
+
+        Raises
+        ------
+        StoreError
+            If the folder cannot be written, or the database is broken or newer.
+        """
+        folder = folder or data_folder()
+        file = folder / "signalkit.db"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(file, timeout=_LOCK_WAIT_SECONDS)
+        except (OSError, sqlite3.OperationalError) as cause:
+            raise StoreError(f"{file} cannot be opened ({cause}); check the folder") from None
+        database = Database(connection)
+        try:
+            migrate(database)
+            database.enable_wal()
+        except (StoreError, sqlite3.Error) as cause:
+            database.close()
+            raise StoreError(f"{file}: {cause}") from None
+        return cls(folder, database)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.db.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
+    def write_bars(self, panel: pd.DataFrame, *, source: str, interval: str, calendar: str) -> None:
+        """Store a checked panel: new bars added, changed ones moved to revisions first.
+
+        Parameters
+        ----------
+        panel : DataFrame indexed by (symbol, time)
+            Bars that passed `bars.check`.
+        source, interval, calendar : str
+            Where they come from, their spacing and their calendar.
+        """
+        with self.db.atomic():
+            for symbol, bars in by_symbol(panel):
+                self._write_symbol(symbol, bars, interval)
+                self._describe_symbol(symbol, source, interval, calendar)
+
+    def _write_symbol(self, symbol: str, bars: pd.DataFrame, interval: str) -> None:
+        """Upsert one symbol's bars; keep what they replace."""
+        times = bars.index.as_unit("ns").asi8.tolist()
+        columns = [bars[name].tolist() for name in COLUMNS]
+        rows = list(zip(*columns, [symbol] * len(bars), [interval] * len(bars), times, strict=True))
+        differs = " OR ".join(f"{c} <> ?{i + 1}" for i, c in enumerate(COLUMNS))
+        keep = f"""INSERT INTO bar_revisions
+            SELECT symbol, interval, time, '{now()}', open, high, low, close, volume FROM bars
+            WHERE symbol = ?6 AND interval = ?7 AND time = ?8 AND ({differs})"""  # noqa: S608
+        self.db.conn.executemany(keep, rows)
+        upsert = """INSERT INTO bars (open, high, low, close, volume, symbol, interval, time)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET open = excluded.open,
+            high = excluded.high, low = excluded.low, close = excluded.close,
+            volume = excluded.volume"""
+        self.db.conn.executemany(upsert, rows)
+
+    def _describe_symbol(self, symbol: str, source: str, interval: str, calendar: str) -> None:
+        """Row of `symbols` that says what is stored."""
+        span = "SELECT min(time), max(time) FROM bars WHERE symbol = ? AND interval = ?"
+        first, last = self.db.execute(span, [symbol, interval]).fetchone()
+        row = {"symbol": symbol, "interval": interval, "source": source, "calendar": calendar}
+        self.db["symbols"].upsert(
+            row | {"first_bar": first, "last_bar": last}, pk=("symbol", "interval")
+        )
+
+    def read_bars(self, symbol: str, interval: str) -> pd.DataFrame:
+        """One symbol's stored bars, as they are now.
+
+        Raises
+        ------
+        StoreError
+            If none are stored.
+        """
+        query = """SELECT time, open, high, low, close, volume FROM bars
+            WHERE symbol = ? AND interval = ? ORDER BY time"""
+        rows = self.db.execute(query, [symbol, interval]).fetchall()
+        if not rows:
+            raise StoreError(f"no {interval} bars of {symbol} are stored; collect them first")
+        times = np.array([row[0] for row in rows], dtype="datetime64[ns]")
+        index = pd.DatetimeIndex(times, tz="UTC", name="time")
+        return pd.DataFrame([row[1:] for row in rows], index=index, columns=list(COLUMNS))
+
+    def write_trades(self, run: str, trades: pd.DataFrame) -> None:
+        """Replace the trades of a backtest."""
+        if trades.empty:
+            return
+        table = trades.assign(run=run).drop(columns="decided_at", errors="ignore")
+        for name in ("entry_time", "exit_time"):
+            table[name] = table[name].map(lambda t: None if pd.isna(t) else t.isoformat())
+        rows = table.astype(object).where(table.notna(), None).to_dict("records")
+        with self.db.atomic():
+            self.db["trades"].delete_where("run = ?", [run])
+            self.db["trades"].insert_all(rows)
+
+    def lend_ledger(self, folder: Path, head: str) -> None:
+        """Write the trial chain up to and with the row `head` into a new data folder."""
+        with Store.open(folder) as other:
+            for trial in self.ledger.trials():
+                other.db["trials"].insert(asdict(trial))
+                if trial.hash == head:
+                    break
+
+    def start_run(self, study_name: str, identity: str, params: dict[str, object]) -> int:
+        """Note that a study begins; returns the run's number."""
+        row = {
+            "study_name": study_name,
+            "identity": identity,
+            "params": json.dumps(params, sort_keys=True),
+            "started": now(),
+            "status": "running",
+        }
+        return int(self.db["runs"].insert(row).last_pk)
+
+    def finish_run(self, run: int, *, status: str, report: str | None = None) -> None:
+        """Note how a study ended, and the head of the ledger then."""
+        row = {"finished": now(), "status": status, "report": report}
+        self.db["runs"].update(run, row | {"ledger_head": self.ledger.head()})

@@ -1,0 +1,107 @@
+"""The database schema as numbered migrations, each run once in a transaction.
+
+Times are ISO 8601 text in UTC, bar times integer nanoseconds since the epoch, lists and
+dicts JSON text. Tables are STRICT: a numpy scalar cannot slip in as a blob.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlite_utils import Database
+
+from signalkit.errors import StoreError
+
+_FIRST = """
+CREATE TABLE symbols (
+    symbol TEXT NOT NULL, interval TEXT NOT NULL, source TEXT NOT NULL, base TEXT, quote TEXT,
+    calendar TEXT NOT NULL, first_bar INTEGER, last_bar INTEGER,
+    PRIMARY KEY (symbol, interval)) STRICT;
+CREATE TABLE bars (
+    symbol TEXT NOT NULL, interval TEXT NOT NULL, time INTEGER NOT NULL,
+    open REAL NOT NULL, high REAL NOT NULL, low REAL NOT NULL, close REAL NOT NULL,
+    volume REAL NOT NULL, PRIMARY KEY (symbol, interval, time)) STRICT, WITHOUT ROWID;
+CREATE TABLE bar_revisions (
+    symbol TEXT NOT NULL, interval TEXT NOT NULL, time INTEGER NOT NULL,
+    replaced_at TEXT NOT NULL, open REAL NOT NULL, high REAL NOT NULL, low REAL NOT NULL,
+    close REAL NOT NULL, volume REAL NOT NULL,
+    PRIMARY KEY (symbol, interval, time, replaced_at)) STRICT, WITHOUT ROWID;
+CREATE TABLE news (
+    id INTEGER PRIMARY KEY, title TEXT NOT NULL, source TEXT NOT NULL, published TEXT NOT NULL,
+    known_at TEXT NOT NULL, symbols TEXT NOT NULL, sentiment REAL, scorer TEXT,
+    CHECK (known_at >= published)) STRICT;
+CREATE TABLE ml_features (
+    name TEXT PRIMARY KEY, family TEXT NOT NULL, description TEXT NOT NULL,
+    warmup INTEGER NOT NULL, importance TEXT, active INTEGER NOT NULL DEFAULT 1,
+    leak_checked_at TEXT) STRICT;
+CREATE TABLE ml_models (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, model_type TEXT NOT NULL,
+    target_variable TEXT NOT NULL, prediction_horizon INTEGER NOT NULL,
+    features_used TEXT NOT NULL, params TEXT NOT NULL, artifact TEXT NOT NULL,
+    sha256 TEXT NOT NULL, accuracy REAL, precision REAL, recall REAL, f1_score REAL, auc REAL,
+    log_loss REAL, mse REAL, mae REAL,
+    status TEXT NOT NULL CHECK (status IN ('trained', 'deployed', 'archived')),
+    is_active INTEGER NOT NULL DEFAULT 0, deployed_at TEXT, created_at TEXT NOT NULL,
+    identity TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE ml_training_sessions (
+    id INTEGER PRIMARY KEY, model TEXT NOT NULL,
+    status TEXT NOT NULL
+        CHECK (status IN ('queued', 'running', 'completed', 'failed', 'interrupted')),
+    progress REAL NOT NULL DEFAULT 0, started TEXT, finished TEXT, rows INTEGER,
+    error TEXT) STRICT;
+CREATE TABLE ml_predictions (
+    id INTEGER PRIMARY KEY, model INTEGER NOT NULL REFERENCES ml_models (id),
+    symbol TEXT NOT NULL, prediction_type TEXT NOT NULL, prediction_value REAL NOT NULL,
+    confidence_score REAL, prediction_probabilities TEXT, prediction_timestamp TEXT NOT NULL,
+    known_at TEXT, actual_value REAL, is_correct INTEGER,
+    UNIQUE (model, symbol, prediction_timestamp)) STRICT;
+CREATE TABLE ml_model_performance (
+    model INTEGER NOT NULL REFERENCES ml_models (id), window TEXT NOT NULL, date TEXT NOT NULL,
+    n INTEGER NOT NULL, accuracy REAL, log_loss REAL, calibration REAL, after_cost_return REAL,
+    drift REAL, state TEXT, PRIMARY KEY (model, window, date)) STRICT;
+CREATE TABLE trades (
+    id INTEGER PRIMARY KEY, run TEXT NOT NULL, symbol TEXT NOT NULL, side TEXT NOT NULL,
+    entry_time TEXT NOT NULL, exit_time TEXT, entry_price REAL NOT NULL, exit_price REAL,
+    size REAL NOT NULL, fee REAL NOT NULL, slippage REAL NOT NULL, funding REAL NOT NULL,
+    pnl REAL NOT NULL, return REAL NOT NULL, model_id TEXT, prediction REAL, confidence REAL,
+    exit_reason TEXT NOT NULL) STRICT;
+CREATE INDEX trades_of_run ON trades (run);
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, study_name TEXT NOT NULL, identity TEXT NOT NULL,
+    params TEXT NOT NULL, started TEXT NOT NULL, finished TEXT, status TEXT NOT NULL,
+    ledger_head TEXT, report TEXT) STRICT;
+CREATE TABLE trials (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, configuration TEXT NOT NULL, params TEXT NOT NULL,
+    series TEXT NOT NULL, artifact TEXT NOT NULL, holdout INTEGER NOT NULL,
+    recorded_at TEXT NOT NULL, previous TEXT NOT NULL, hash TEXT NOT NULL UNIQUE,
+    UNIQUE (configuration, series, holdout)) STRICT;
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, actor TEXT NOT NULL,
+    action TEXT NOT NULL, subject TEXT NOT NULL, detail TEXT) STRICT;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST,)
+
+
+def migrate(database: Database) -> None:
+    """Bring a database to the newest schema; refuse one that is newer.
+
+    Raises
+    ------
+    StoreError
+        If the file is no database of ours or was written by a newer signalkit.
+    """
+    try:
+        found = database.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.DatabaseError as cause:
+        raise StoreError(f"the database cannot be read: {cause}; restore it or remove it") from None
+    if found > len(MIGRATIONS):
+        raise StoreError(
+            f"the database has schema {found}, this signalkit knows up to {len(MIGRATIONS)};"
+            " update signalkit, or name another folder in SIGNALKIT_DATA"
+        )
+    for number, script in enumerate(MIGRATIONS[found:], start=found + 1):
+        with database.atomic():
+            for statement in script.split(";\n"):
+                database.execute(statement)
+            database.execute(f"PRAGMA user_version = {number}")

@@ -1,0 +1,70 @@
+"""Checks before anything is computed: params against data, names against sections."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from signalkit import features
+from signalkit.errors import DataError, ParamsError
+from signalkit.params import Params, check_names
+from signalkit.study.stages import holdout_from, names_of
+
+if TYPE_CHECKING:
+    from signalkit.study.study import Study
+
+
+def check_cells() -> None:
+    """Refuse a name that a notebook's parameters cells set and no section declares."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    cells = shell.user_ns.get("In", []) if shell is not None else []
+    for cell in cells:
+        names = _assigned(cell)
+        if cell.startswith("# Parameters") or "study_name" in names:
+            check_names(names)
+
+
+def _assigned(cell: str) -> list[str]:
+    """Names that a cell of plain assignments sets; none for any other cell."""
+    try:
+        body = ast.parse(cell).body
+    except SyntaxError:  # a magic or a shell line: no parameters cell
+        return []
+    targets = [getattr(node, "target", None) or getattr(node, "targets", [None])[0] for node in body]
+    plain = [node.id for node in targets if isinstance(node, ast.Name)]
+    return plain if len(plain) == len(body) else []
+
+
+def check_holdout(params: Params, panel: pd.DataFrame) -> None:
+    """The holdout must begin inside the bars."""
+    times = panel.index.get_level_values("time")
+    if not times.min() < holdout_from(params) <= times.max():
+        raise ParamsError(
+            f"validation.holdout_from: must lie after the first bar, {times.min():%Y-%m-%d %H:%M}Z,"
+            f" and not after the last, {times.max():%Y-%m-%d %H:%M}Z;"
+            f" was {params.validation.holdout_from!r}"
+        )
+
+
+def check_lengths(study: Study, panel: pd.DataFrame) -> None:
+    """There must be bars for one fold before the holdout, and labels in it."""
+    held, horizon = study.params.validation, study.params.labeling.horizon
+    clock = panel.index.unique("time")
+    n_bars = int((clock < holdout_from(study.params)).sum())
+    lead = max(features.CATALOG[name].warmup for name in names_of(study))
+    need = lead + held.train + held.gap + held.test
+    if n_bars < need:
+        raise DataError(
+            f"validation.train: a fold takes {need} bars (warm-up {lead}, train {held.train}, gap"
+            f" {held.gap}, test {held.test}), before the holdout there are {n_bars}; shorten a"
+            " window or collect more"
+        )
+    if horizon >= held.train or study.block > need - lead - held.train:
+        raise ParamsError(
+            f"labeling.horizon: {horizon} bars leave nothing to train on in {held.train} bars, or"
+            f" no block of {study.block} bars in a test window of {held.test}; shorten it"
+        )

@@ -1,0 +1,250 @@
+"""A study: the stages in order, each read from the store where it was made before.
+
+A stage's identity is the hash of its params, its code
+and libraries, the data, and the identities of the stages before it; under an identity
+that the store knows, a stage is read, not computed.
+
+Two scopes: `research`, bars before `validation.holdout_from`, and `whole`, all bars, which
+opens only where the params say `backtesting: {open_holdout: true}`.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from signalkit import collection, lineage, params, training, validation
+from signalkit.bars import bars_per_year
+from signalkit.errors import LeakError
+from signalkit.splits import WalkForward
+from signalkit.store import Artifact, Artifacts, Store, data_folder
+from signalkit.study.checks import check_cells, check_holdout, check_lengths
+from signalkit.study.stages import RESEARCH, STAGES, WHOLE, holdout_from, load
+
+# blocks of the bootstrap last at least this many horizons
+_BLOCK_HORIZONS = 4
+
+class Study:
+    """One study over one store; open it with `Study.open`."""
+
+    def __init__(self, asked: params.Params) -> None:
+        self.params = asked
+        self.computed: list[str] = []
+        self._found: dict[tuple[str, str], Artifact] = {}
+
+    @classmethod
+    def open(cls, study_name: str = "quickstart", **sections: Any) -> Study:
+        """A study from params sections; what is left out has its default.
+
+        Parameters
+        ----------
+        study_name : str
+            Name of the study and of its report's folder.
+        **sections : dict
+            Sections of a params file, such as `labeling={"horizon": 5}`.
+
+        Raises
+        ------
+        ParamsError
+            If a section, name or value is not one that the schema declares. In a notebook
+            this covers every name that its parameters cells set.
+        """
+        check_cells()
+        return cls(params.parse({"study_name": study_name} | sections))
+
+    @cached_property
+    def store(self) -> Store:
+        """The store, opened when first needed."""
+        return Store.open()
+
+    @cached_property
+    def periods_per_year(self) -> float:
+        """Bars in a year by the study's calendar."""
+        return bars_per_year(self.params.collection.interval, self.params.collection.calendar)
+
+    @cached_property
+    def splits(self) -> WalkForward:
+        """The folds of the validation section."""
+        held = self.params.validation
+        return WalkForward(
+            held.train, held.test, step=held.step, expanding=held.expanding, gap=held.gap
+        )
+
+    @property
+    def block(self) -> int:
+        """Bars in a bootstrap block: `validation.block`, else four horizons."""
+        return self.params.validation.block or _BLOCK_HORIZONS * self.params.labeling.horizon
+
+    def identity(self, stage: str, scope: str = RESEARCH) -> dict[str, Any]:
+        """What a stage is made from, with its identity."""
+        made = STAGES[stage]
+        own = made.params(self)
+        if stage != "collection":
+            own |= {"until": None if scope == WHOLE else self.params.validation.holdout_from}
+        upstream = {name: self.identity(name, scope)["identity"] for name in made.upstream}
+        return lineage.identity(
+            stage,
+            params=own,
+            modules=made.modules,
+            upstream=upstream,
+            data=self._data_digests if stage == "collection" else None,
+            glue="signalkit.study.stages",
+        )
+
+    @cached_property
+    def _data_digests(self) -> dict[str, str]:
+        """SHA-256 of every data file, by symbol."""
+        from_ = self.params.collection
+        files = collection.data_files(from_.source, from_.symbols, from_.path)
+        return {symbol: lineage.file_digest(file) for symbol, file in files.items()}
+
+    def artifact(self, stage: str, scope: str = RESEARCH) -> Artifact:
+        """A stage's artifact: read where it exists, else made and stored."""
+        if scope == WHOLE and not self.params.backtesting.open_holdout:
+            raise LeakError(
+                "the holdout is closed; set backtesting: {open_holdout: true} to read bars from"
+                f" {self.params.validation.holdout_from} on, and it is counted"
+            )
+        key = (stage, scope)
+        if key not in self._found:
+            about = self.identity(stage, scope)
+            found = self.store.artifacts.find(stage, about["identity"])
+            self._found[key] = found or self._make(stage, scope, about)
+        return self._found[key]
+
+    def _make(self, stage: str, scope: str, about: dict[str, Any]) -> Artifact:
+        """Compute a stage and store it."""
+        tables, files = STAGES[stage].make(self, scope)
+        self.computed.append(stage)
+        return self.store.artifacts.write(about, tables=tables, files=files)
+
+    def check(self) -> None:
+        """Compare the params with the data before anything is computed or stored.
+
+        Raises
+        ------
+        ParamsError, DataError, SourceError
+            With the place in the params and what would do.
+        """
+        kept = Artifacts(data_folder() / "artifacts")
+        found = kept.find("collection", self.identity("collection")["identity"])
+        panel = found.table("bars") if found else load(self.params)
+        check_holdout(self.params, panel)
+        check_lengths(self, panel)
+
+    # the stages, in order
+
+    def bars(self) -> pd.DataFrame:
+        """Bars before the holdout, a panel indexed by (symbol, time)."""
+        return self.panel(RESEARCH)
+
+    def panel(self, scope: str) -> pd.DataFrame:
+        """Bars of a scope: before the holdout, or all where it is open."""
+        panel = self.artifact("collection").table("bars")
+        if scope == WHOLE:
+            return panel
+        return panel[panel.index.get_level_values("time") < holdout_from(self.params)]
+
+    def features(self) -> pd.DataFrame:
+        """Features of the bars, NaN in warm-up."""
+        return self.artifact("features").table("features")
+
+    def labels(self) -> pd.DataFrame:
+        """Labels of the bars, with `known_at`."""
+        return self.artifact("labeling").table("labels")
+
+    def train(self) -> pd.DataFrame:
+        """Models fitted on the newest training window, and their fit inside it."""
+        return self.artifact("training").table("models")
+
+    def importance(self) -> pd.DataFrame:
+        """Share of gain of each feature in the models of `train`, one column a model."""
+        return self.artifact("training").table("importance")
+
+    def validate(self) -> pd.DataFrame:
+        """Out-of-sample predictions of every model, the ensemble and the baselines."""
+        return self.artifact("validation").table("predictions")
+
+    def scores(self) -> pd.DataFrame:
+        """Scores of the predictions beside their baseline, with intervals."""
+        return self.artifact("validation").table("scores")
+
+    def folds(self) -> pd.DataFrame:
+        """Windows of every fold."""
+        return self.artifact("validation").table("folds")
+
+    def scores_by_fold(self) -> pd.DataFrame:
+        """Scores of every model in every fold."""
+        return self.artifact("validation").table("by_fold")
+
+    def signals(self) -> pd.DataFrame:
+        """Position wanted at each bar end, a fraction of equity."""
+        return self.artifact("signals").table("weights")
+
+    def backtest(self) -> Artifact:
+        """The simulation: tables `equity positions trades statistics sharpe`.
+
+        Seeing it is a trial: the configuration and its return series go to the ledger.
+        """
+        return self._recorded(RESEARCH)
+
+    def holdout(self) -> Artifact | None:
+        """The simulation on the holdout, None while the params leave it closed.
+
+        Opening it is counted.
+        """
+        return self._recorded(WHOLE) if self.params.backtesting.open_holdout else None
+
+    def _recorded(self, scope: str) -> Artifact:
+        """A simulation whose returns are in the ledger."""
+        found = self.artifact("backtesting", scope)
+        series = lineage.file_digest(found.path("equity.parquet"))
+        self.store.ledger.record(
+            self.params.configuration(),
+            series=series,
+            artifact=found.identity,
+            holdout=scope == WHOLE,
+        )
+        return found
+
+    def verdict(self) -> pd.DataFrame:
+        """The verdict's table: value, interval, baseline, number of trials."""
+        table = validation.verdict(
+            self.scores(),
+            self.backtest().table("sharpe"),
+            target=self.params.labeling.target,
+            model=training.ENSEMBLE,
+        )
+        return table.assign(trials=self.store.ledger.count())
+
+    def words(self) -> list[str]:
+        """The verdict in computed words."""
+        level = self.params.validation.level
+        told = validation.words(self.verdict(), trials=self.store.ledger.count(), level=level)
+        return told + self.caveats()
+
+    def caveats(self) -> list[str]:
+        """What the data and the settings take away from the verdict."""
+        found = self.coverage()
+        told = []
+        for symbol, row in found[~found["opens_real"]].iterrows():
+            after = f"{symbol} opens equal the previous close on {row['stale_opens']:.0%} of bars"
+            bad = self.params.backtesting.fill == "next_open"
+            told.append(f"{after}: {'fills at the next open mean little' if bad else 'not traded at'}.")
+        opened = self.store.ledger.count(holdout=True)
+        border = self.params.validation.holdout_from
+        told.append(f"Bars from {border} on are held out; {opened} configurations have opened them.")
+        return told
+
+    def coverage(self) -> pd.DataFrame:
+        """What is there of each symbol before the holdout, and what is missing or odd."""
+        kept = self.params.collection
+        return collection.coverage(self.bars(), kept.interval, kept.calendar)
+
+    def origin(self, stage: str) -> pd.Series:
+        """Identity of a stage and of what it came from, shortened, for the end of a notebook."""
+        about = self.identity(stage)
+        parts = {"stage": stage, "identity": about["identity"]} | about["upstream"]
+        return pd.Series({name: value[:12] for name, value in parts.items()}, name="origin")

@@ -1,0 +1,187 @@
+"""The contract of a model: rows are positions into one matrix, nothing is copied twice.
+
+`features` and `labels` share their index; a bar without a label has NaN there. What a model
+learns it learns from `rows` alone. Probabilities always have three columns: -1, 0, 1.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tempfile
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from signalkit.errors import DataError, ParamsError, StoreError
+from signalkit.metrics import CLASSES
+
+CLASSIFICATION_TARGETS = frozenset({"signal_direction"})
+_ABOUT = "model.json"
+
+
+def threads() -> int:
+    """Threads a fit may use: SIGNALKIT_THREADS, else the processors of this process."""
+    return int(os.environ.get("SIGNALKIT_THREADS") or len(os.sched_getaffinity(0)))
+
+
+class Model(ABC):
+    """A model of one target: `fit` on rows, `predict` on rows, `save` and `load`.
+
+    Parameters
+    ----------
+    target : str
+        Target variable, such as signal_direction.
+    **params
+        Settings of the model type.
+    """
+
+    model_type: ClassVar[str]
+    defaults: ClassVar[dict[str, Any]] = {}
+    _types: ClassVar[dict[str, type[Model]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        Model._types[cls.model_type] = cls
+
+    def __init__(self, target: str, **params: Any) -> None:
+        unknown = sorted(set(params) - set(self.defaults))
+        if unknown:
+            raise ParamsError(
+                f"{self.model_type} has no parameter {unknown[0]!r}; it has {sorted(self.defaults)}"
+            )
+        self.target = target
+        self.params = self.defaults | params
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the target is a class rather than a number."""
+        return self.target in CLASSIFICATION_TARGETS
+
+    def fit(
+        self,
+        features: pd.DataFrame,
+        labels: pd.DataFrame,
+        rows: np.ndarray,
+        *,
+        sample_weight: np.ndarray | None = None,
+    ) -> Model:
+        """Learn from some rows.
+
+        Parameters
+        ----------
+        features : DataFrame of shape (n_rows, n_features)
+            The whole matrix.
+        labels : DataFrame of shape (n_rows, 2)
+            `label` and `known_at`, NaN and NaT where there is no label.
+        rows : array of int
+            Positions to learn from.
+        sample_weight : array of shape (len(rows),), optional
+            Weight of each row.
+
+        Raises
+        ------
+        DataError
+            If a row has no label, or there are no rows.
+        """
+        answers = labels["label"].to_numpy()[rows]
+        if not len(rows) or not np.isfinite(answers).all():
+            lacking = int((~np.isfinite(answers)).sum())
+            raise DataError(f"{self.model_type}: {lacking} of {len(rows)} rows have no label")
+        self._fit(features, labels, rows, sample_weight)
+        return self
+
+    @abstractmethod
+    def _fit(
+        self,
+        features: pd.DataFrame,
+        labels: pd.DataFrame,
+        rows: np.ndarray,
+        sample_weight: np.ndarray | None,
+    ) -> None:
+        """Learn from rows that are known to have labels."""
+
+    @abstractmethod
+    def _scores(self, features: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+        """Probabilities of shape (n, 3) for a class, numbers of shape (n,) otherwise."""
+
+    def predict_proba(self, features: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+        """Probabilities of -1, 0, 1 at some rows, shape (len(rows), 3).
+
+        Raises
+        ------
+        ParamsError
+            If the target is a number.
+        """
+        if not self.classifies:
+            raise ParamsError(f"{self.target} is a number; it has predict, not predict_proba")
+        return self._scores(features, rows)
+
+    def predict(self, features: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+        """Likeliest class (the first of equals) or predicted number, shape (len(rows),)."""
+        scores = self._scores(features, rows)
+        return np.array(CLASSES, dtype=float)[scores.argmax(axis=1)] if self.classifies else scores
+
+    def save(self, folder: Path) -> None:
+        """Write the model in its library's own format, with JSON beside it."""
+        about = {"model_type": self.model_type, "target": self.target, "params": self.params}
+        (folder / _ABOUT).write_text(json.dumps(about | self._state(folder), indent=1))
+
+    def _state(self, folder: Path) -> dict[str, Any]:
+        """What the JSON must hold beside type, target and params; files go to the folder."""
+        return {}
+
+    def _restore(self, folder: Path, about: dict[str, Any]) -> None:
+        """Take up what `_state` left."""
+
+    @staticmethod
+    def load(folder: Path) -> Model:
+        """Read a saved model.
+
+        Raises
+        ------
+        StoreError
+            If the folder holds no model of ours.
+        """
+        try:
+            about = json.loads((folder / _ABOUT).read_text())
+            model = make(about["model_type"], about["target"], **about["params"])
+        except (OSError, json.JSONDecodeError, KeyError) as cause:
+            raise StoreError(f"{folder} holds no saved model ({cause!r})") from None
+        model._restore(folder, about)
+        return model
+
+
+def make(model_type: str, target: str, **params: Any) -> Model:
+    """A model that has learned nothing yet.
+
+    Parameters
+    ----------
+    model_type : str
+        XGBOOST, LIGHTGBM, MAJORITY or PERSISTENCE.
+    target : str
+        Target variable.
+    **params
+        Settings; what is left out has the type's default.
+
+    Raises
+    ------
+    ParamsError
+        If the type or a setting is unknown.
+    """
+    if model_type not in Model._types:
+        near = difflib.get_close_matches(model_type, Model._types, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {sorted(Model._types)}"
+        raise ParamsError(f"no model type {model_type!r}; {hint}")
+    return Model._types[model_type](target, **params)
+
+
+def saved(model: Model) -> dict[str, bytes]:
+    """The files that `save` writes, by name."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model.save(folder)
+        return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
