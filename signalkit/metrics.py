@@ -40,7 +40,7 @@ def _rows(*columns: np.ndarray) -> int:
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, 0 where the whole is 0."""
+    """Part / whole, 0 where the whole is 0."""
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -228,7 +229,7 @@ def read(path: Path) -> Params:
         raise ParamsError(f"{path}: no such params file")
     text = path.read_text(encoding="utf-8")
     try:
-        content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        content = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as cause:
         raise ParamsError(f"{path} is not YAML: {' '.join(str(cause).split())}") from None
     except ParamsError as cause:
@@ -338,7 +339,7 @@ def _check_together(params: Params, where: Path | str, lines: dict) -> None:
     order = [("collection.start", asked.start), ("validation.holdout_from", held.holdout_from)]
     order += [("collection.end", asked.end)]
     dated = [(name, timestamp(text), text) for name, text in order if text]
-    for (before, first, a), (after, second, b) in zip(dated, dated[1:], strict=False):
+    for (before, first, a), (after, second, b) in pairwise(dated):
         if first >= second:
             place = _place(where, tuple(after.split(".")), lines)
             raise ParamsError(f"{place}: must come after {before} {a!r}, was {b!r}")

@@ -39,7 +39,13 @@ class WalkForward:
     """
 
     def __init__(
-        self, train: int, test: int, *, step: int | None = None, expanding: bool = False, gap: int = 0
+        self,
+        train: int,
+        test: int,
+        *,
+        step: int | None = None,
+        expanding: bool = False,
+        gap: int = 0,
     ) -> None:
         self.train, self.test, self.gap = train, test, gap
         self.step = test if step is None else step
@@ -87,9 +93,7 @@ class WalkForward:
             begin, end = clock[start], clock[first - self.gap - 1]
             inside = (times.asi8 >= begin) & (times.asi8 <= end)
             train = np.flatnonzero(inside & (known < clock[first]))
-            test = np.flatnonzero(
-                (times.asi8 >= clock[first]) & (times.asi8 <= clock[stop - 1])
-            )
+            test = np.flatnonzero((times.asi8 >= clock[first]) & (times.asi8 <= clock[stop - 1]))
             yield train, test
 
     def _windows(self, n_bars: int) -> Iterator[tuple[int, int, int]]:

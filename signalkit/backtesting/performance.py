@@ -83,6 +83,4 @@ def sharpe_interval(
         found = {n: _sharpe(returns[n].to_numpy(), weight, periods_per_year) for n in returns}
         return pd.Series(found | {"difference": found["strategy"] - found["hold"]})
 
-    return bootstrap_ci(
-        statistic, returns.index, block=block, draws=draws, level=level, seed=seed
-    )
+    return bootstrap_ci(statistic, returns.index, block=block, draws=draws, level=level, seed=seed)

@@ -105,7 +105,9 @@ def load(
         bars = (
             sample.read_sample(symbol)
             if source == "sample"
-            else read_file(files[symbol], interval=interval, symbol=symbol, tz=tz, calendar=calendar)
+            else read_file(
+                files[symbol], interval=interval, symbol=symbol, tz=tz, calendar=calendar
+            )
         )
         parts[symbol] = _within(bars, symbol, start, end)
     panel = pd.concat(parts, names=["symbol", "time"])

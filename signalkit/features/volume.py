@@ -10,14 +10,12 @@ from signalkit.features.kernels import rolling_mean
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, 1 where nothing was traded in either."""
+    """Part / whole, 1 where nothing was traded in either."""
     dry = whole == 0
     return np.where(dry, 1.0, part / np.where(dry, 1.0, whole))
 
 
-@declare(
-    "volume_ratio_20", "volume", warmup=19, unit="ratio", description="volume over mean of 20"
-)
+@declare("volume_ratio_20", "volume", warmup=19, unit="ratio", description="volume over mean of 20")
 def volume_ratio_20(bars: pd.DataFrame) -> np.ndarray:
     """Volume over its mean of 20 bars."""
     volume = column(bars, "volume")

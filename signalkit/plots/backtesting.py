@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from signalkit.plots.figure import BLUE, GREY, RED, canvas, finish
+from signalkit.plots.figure import BLUE, GREY, RED, canvas, finish, legend, log_axis
 
 
 def plot_equity(equity: pd.DataFrame, *, finding: str, ax: Axes | None = None) -> Axes:
@@ -24,8 +24,9 @@ def plot_equity(equity: pd.DataFrame, *, finding: str, ax: Axes | None = None) -
     ax = canvas(ax)
     ax.plot(equity["strategy"], color=BLUE, label="strategy, net of costs")
     ax.plot(equity["hold"], color=GREY, linewidth=0.9, label="buy and hold")
-    ax.set(yscale="log", ylabel="capital (start = 1)", xlabel="bar end (UTC)")
-    ax.legend(frameon=False)
+    log_axis(ax)
+    ax.set(ylabel="capital (start = 1)", xlabel="bar end (UTC)")
+    legend(ax)
     shows = "Line chart of the capital of the strategy and of buy and hold, log scale."
     return finish(ax, finding, shows)
 
@@ -47,7 +48,7 @@ def plot_drawdown(drawdown: pd.DataFrame, *, finding: str, ax: Axes | None = Non
     ax.plot(100 * drawdown["strategy"], color=RED, linewidth=0.8, label="strategy")
     ax.plot(100 * drawdown["hold"], color=GREY, linewidth=0.8, label="buy and hold")
     ax.set(ylabel="below the peak (%)", xlabel="bar end (UTC)")
-    ax.legend(frameon=False, loc="lower right")
+    legend(ax)
     shows = "Area chart of the drawdown of the strategy in percent, with that of buy and hold."
     return finish(ax, finding, shows)
 
@@ -71,5 +72,5 @@ def plot_years(yearly: pd.DataFrame, *, finding: str, ax: Axes | None = None) ->
     ax.axhline(0, color="black", linewidth=0.7)
     ax.set_xticks(places, yearly.index, rotation=0 if len(yearly) < 16 else 90)
     ax.set(ylabel="return of the year (%)", xlabel="year")
-    ax.legend(frameon=False)
+    legend(ax)
     return finish(ax, finding, "Bar chart of yearly returns in percent, strategy and holding.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
-from signalkit.plots.figure import SERIES, canvas, finish
+from signalkit.plots.figure import SERIES, canvas, finish, legend, log_axis
 
 
 def plot_closes(panel: pd.DataFrame, *, finding: str, ax: Axes | None = None) -> Axes:
@@ -25,8 +25,9 @@ def plot_closes(panel: pd.DataFrame, *, finding: str, ax: Axes | None = None) ->
     for i, symbol in enumerate(closes):
         line = closes[symbol].dropna()
         ax.plot(line / line.iloc[0], color=SERIES[i % len(SERIES)], linewidth=1, label=symbol)
-    ax.set(yscale="log", ylabel="close (first bar = 1)", xlabel="bar end (UTC)")
-    ax.legend(frameon=False)
+    log_axis(ax)
+    ax.set(ylabel="close (first bar = 1)", xlabel="bar end (UTC)")
+    legend(ax)
     shows = "Line chart of the closes of " + ", ".join(closes) + " over time, log scale."
     return finish(ax, finding, shows)
 
@@ -51,5 +52,5 @@ def plot_stale_opens(yearly: pd.DataFrame, *, finding: str, ax: Axes | None = No
         ax.bar(left, 100 * shares[symbol], width, color=SERIES[i % len(SERIES)], label=symbol)
     ax.set(ylabel="stale opens (% of bars)", xlabel="year", ylim=(0, 100))
     ax.set_xticks(shares.index[:: max(1, len(shares) // 10)])
-    ax.legend(frameon=False)
+    legend(ax)
     return finish(ax, finding, "Bar chart of stale opens in percent of bars, by year and symbol.")

@@ -9,6 +9,7 @@ import weakref
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 # colours that differ in lightness too, so that they survive a grey print
 BLUE, ORANGE, GREY, GREEN, RED = "#1f5fa8", "#e08214", "#8c8c8c", "#4d9221", "#b2182b"
@@ -26,6 +27,23 @@ def canvas(ax: Axes | None, height: float = 3.4) -> Axes:
     new.grid(axis="y", color="#e6e6e6", linewidth=0.7)
     new.set_axisbelow(True)
     return new
+
+
+def legend(ax: Axes) -> None:
+    """A legend beside the drawing, where it covers nothing."""
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
+
+
+def log_axis(ax: Axes) -> None:
+    """A log scale from bottom to top with plain numbers on it."""
+    ax.set_yscale("log")
+    for axis in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+        axis(FuncFormatter(lambda value, _: f"{value:g}" if _round(value) else ""))
+
+
+def _round(value: float) -> bool:
+    """Whether a tick is 1, 2 or 5 times a power of ten."""
+    return f"{value:e}"[0] in "125" and float(f"{value:.0e}") == float(f"{value:.6e}")
 
 
 def finish(ax: Axes, finding: str, shows: str) -> Axes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
-from signalkit.plots.figure import BLUE, GREY, ORANGE, SERIES, canvas, finish
+from signalkit.plots.figure import BLUE, GREY, ORANGE, SERIES, canvas, finish, legend
 
 _CLASS = {-1.0: ("sell", ORANGE), 0.0: ("hold", "#d0d0d0"), 1.0: ("buy", BLUE)}
 
@@ -30,7 +30,7 @@ def plot_label_balance(balance: pd.DataFrame, *, finding: str, ax: Axes | None =
         bottom = bottom + share
     ax.set(ylabel="labels (% of bars)", xlabel="year of the bar", ylim=(0, 100))
     ax.set_xticks(balance.index[:: max(1, len(balance) // 10)])
-    ax.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, -0.32))
+    legend(ax)
     return finish(ax, finding, "Stacked bars of the shares of sell, hold and buy labels by year.")
 
 
@@ -54,6 +54,6 @@ def plot_returns_by_label(
         ax.hist(100 * values, bins=80, histtype="step", color=colour, label=name, density=True)
     ax.axvline(0, color=GREY, linewidth=0.8)
     ax.set(xlabel="return over the horizon (%)", ylabel="density", yscale="log")
-    ax.legend(frameon=False)
+    legend(ax)
     shows = "Histograms of returns over the horizon in percent, log density, one line a symbol."
     return finish(ax, finding, shows)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from signalkit.plots.figure import SERIES, canvas, finish
+from signalkit.plots.figure import SERIES, canvas, finish, legend
 
 
 def plot_importance(importance: pd.DataFrame, *, finding: str, ax: Axes | None = None) -> Axes:
@@ -30,5 +30,5 @@ def plot_importance(importance: pd.DataFrame, *, finding: str, ax: Axes | None =
     ax.set_yticks(places, importance.index, fontsize=8)
     ax.set(xlabel="share of the gain (%)", ylabel="feature")
     ax.grid(axis="x", color="#e6e6e6", linewidth=0.7)
-    ax.legend(frameon=False)
+    legend(ax)
     return finish(ax, finding, "Bar chart of the share of gain of each feature, by model.")

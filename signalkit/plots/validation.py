@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from signalkit.plots.figure import BLUE, GREY, ORANGE, SERIES, canvas, finish
+from signalkit.plots.figure import BLUE, GREY, ORANGE, SERIES, canvas, finish, legend, log_axis
 
 
 def plot_folds(
@@ -35,11 +35,12 @@ def plot_folds(
     ax.set(xlabel="bar end (UTC)", ylabel="fold", ylim=(len(folds) - 0.4, -0.6))
     price = ax.twinx()
     price.plot(close, color=GREY, linewidth=0.7)
-    price.set(yscale="log", ylabel=f"close of {close.name}")
+    log_axis(price)
+    price.set_ylabel(f"close of {close.name}")
     price.spines["top"].set_visible(False)
     for colour, name in ((BLUE, "train, purged"), (ORANGE, "test")):
         ax.plot([], [], color=colour, linewidth=5, label=name)
-    ax.legend(frameon=False, loc="lower left")
+    legend(ax)
     shows = f"Training and test windows of {len(folds)} folds over the price line."
     return finish(ax, finding, shows)
 
@@ -58,23 +59,23 @@ def plot_gains(gains: pd.DataFrame, *, level: float, finding: str, ax: Axes | No
     ax : Axes, optional
         Where to draw; a new figure if omitted.
     """
-    ax = canvas(ax, height=1.4 + 0.27 * len(gains))
-    scale = (gains["gain_high"] - gains["gain_low"]) / 2
-    middle = gains["gain"] / scale
-    reach = [middle - gains["gain_low"] / scale, gains["gain_high"] / scale - middle]
-    places = np.arange(len(gains))[::-1]
-    models = list(gains.index.unique("model_id"))
+    metrics, models = gains.index.unique("metric"), gains.index.unique("model_id")
+    ax = canvas(ax, height=1.4 + 0.45 * len(metrics))
+    half = (gains["gain_high"] - gains["gain_low"]) / 2
     for i, model in enumerate(models):
-        mine = gains.index.get_level_values("model_id") == model
-        bars = [side.to_numpy()[mine].clip(min=0) for side in reach]
+        row = gains.xs(model, level="model_id").reindex(metrics)
+        width = half.xs(model, level="model_id").reindex(metrics)
+        middle = row["gain"] / width
+        reach = [middle - row["gain_low"] / width, row["gain_high"] / width - middle]
+        places = np.arange(len(metrics))[::-1] + 0.22 * ((len(models) - 1) / 2 - i)
         ax.errorbar(
-            middle[mine], places[mine], xerr=bars, fmt="o", color=SERIES[i % 4], label=model
+            middle, places, xerr=reach, fmt="o", markersize=4, color=SERIES[i % 4], label=model
         )
     ax.axvline(0, color=GREY, linewidth=1)
-    ax.set_yticks(places, [metric for _, metric in gains.index], fontsize=8)
+    ax.set_yticks(np.arange(len(metrics))[::-1], metrics)
     ax.set(xlabel=f"lead over the baseline (half-widths of its {level:.0%} interval)")
     ax.set_ylabel("score")
-    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    legend(ax)
     shows = f"Dots with {level:.0%} intervals: lead of each model over MAJORITY in each score."
     return finish(ax, finding, shows)
 
@@ -99,5 +100,5 @@ def plot_scores_by_fold(
     for i, model in enumerate(scores):
         ax.plot(scores[model], marker="o", markersize=4, color=SERIES[i % 4], label=model)
     ax.set(xlabel="first bar of the test window (UTC)", ylabel=metric)
-    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    legend(ax)
     return finish(ax, finding, f"Line chart of {metric} of each model, fold by fold.")

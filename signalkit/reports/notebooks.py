@@ -50,7 +50,9 @@ def _source(notebook: NotebookNode) -> str:
 def identity(file: Path, study: Study) -> dict[str, Any]:
     """What an executed notebook is made from, with its identity."""
     notebook = nbformat.read(file, as_version=4)
-    cells = [[cell.cell_type, cell.source, cell.metadata.get("tags", [])] for cell in notebook.cells]
+    cells = [
+        [cell.cell_type, cell.source, cell.metadata.get("tags", [])] for cell in notebook.cells
+    ]
     modules = {n for n in lineage.imported(_source(notebook)) if n.startswith("signalkit.")}
     upstream = {"collection": study.identity("collection")["identity"]}
     if notebook.metadata.get("signalkit", {}).get("reads_ledger"):

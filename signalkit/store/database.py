@@ -34,7 +34,7 @@ def data_folder() -> Path:
 
 
 def now() -> str:
-    """This moment as the database writes it."""
+    """The present moment as the database writes it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

@@ -34,7 +34,9 @@ def _assigned(cell: str) -> list[str]:
         body = ast.parse(cell).body
     except SyntaxError:  # a magic or a shell line: no parameters cell
         return []
-    targets = [getattr(node, "target", None) or getattr(node, "targets", [None])[0] for node in body]
+    targets = [
+        getattr(node, "target", None) or getattr(node, "targets", [None])[0] for node in body
+    ]
     plain = [node.id for node in targets if isinstance(node, ast.Name)]
     return plain if len(plain) == len(body) else []
 

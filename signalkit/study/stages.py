@@ -85,7 +85,9 @@ def _features_asked(study: Study) -> dict[str, Any]:
     """Names of the features, and the source of those that are not ours."""
     names = names_of(study)
     own = {n: features.CATALOG[n] for n in names}
-    mine = {n: f.source() for n, f in own.items() if not f.function.__module__.startswith("signalkit.")}
+    mine = {
+        n: f.source() for n, f in own.items() if not f.function.__module__.startswith("signalkit.")
+    }
     return {"names": names, "registered": mine}
 
 
@@ -105,7 +107,9 @@ def _models(study: Study) -> dict[str, training.Model]:
     """Unfitted models by name, baselines among them."""
     target = study.params.labeling.target
     settings = study.params.training.model_dump(exclude={"models"})
-    boosters = {name: training.make(name, target, **settings) for name in study.params.training.models}
+    boosters = {
+        name: training.make(name, target, **settings) for name in study.params.training.models
+    }
     return boosters | {name: training.make(name, target) for name in training.BASELINES}
 
 
@@ -215,32 +219,40 @@ STAGES: dict[str, Stage] = {
     "training": Stage(
         _train,
         ("signalkit.training", "signalkit.validation"),
-        lambda study: study.params.training.model_dump()
-        | {"target": study.params.labeling.target, "train": study.params.validation.train},
+        lambda study: (
+            study.params.training.model_dump()
+            | {"target": study.params.labeling.target, "train": study.params.validation.train}
+        ),
         ("features", "labeling"),
     ),
     "validation": Stage(
         _validate,
         ("signalkit.training", "signalkit.validation"),
-        lambda study: study.params.training.model_dump()
-        | study.params.validation.model_dump(exclude={"holdout_from"})
-        | {"target": study.params.labeling.target, "block": study.block},
+        lambda study: (
+            study.params.training.model_dump()
+            | study.params.validation.model_dump(exclude={"holdout_from"})
+            | {"target": study.params.labeling.target, "block": study.block}
+        ),
         ("features", "labeling"),
     ),
     "signals": Stage(
         _weigh,
         ("signalkit.signals",),
-        lambda study: study.params.signals.model_dump()
-        | study.params.backtesting.model_dump(include={"max_leverage"})
-        | {"horizon": study.params.labeling.horizon},
+        lambda study: (
+            study.params.signals.model_dump()
+            | study.params.backtesting.model_dump(include={"max_leverage"})
+            | {"horizon": study.params.labeling.horizon}
+        ),
         ("validation",),
     ),
     "backtesting": Stage(
         _simulate,
         ("signalkit.backtesting",),
-        lambda study: study.params.backtesting.model_dump(exclude={"open_holdout"})
-        | study.params.validation.model_dump(include={"draws", "level"})
-        | {"block": study.block, "seed": study.params.training.seed},
+        lambda study: (
+            study.params.backtesting.model_dump(exclude={"open_holdout"})
+            | study.params.validation.model_dump(include={"draws", "level"})
+            | {"block": study.block, "seed": study.params.training.seed}
+        ),
         ("collection", "signals"),
     ),
 }

@@ -26,6 +26,7 @@ from signalkit.study.stages import RESEARCH, STAGES, WHOLE, holdout_from, load
 # blocks of the bootstrap last at least this many horizons
 _BLOCK_HORIZONS = 4
 
+
 class Study:
     """One study over one store; open it with `Study.open`."""
 
@@ -227,15 +228,19 @@ class Study:
 
     def caveats(self) -> list[str]:
         """What the data and the settings take away from the verdict."""
-        found = self.coverage()
-        told = []
+        found, told = self.coverage(), []
+        fill = self.params.backtesting.fill.replace("_", " ")
+        fill = f"the {fill}, which means little" if "open" in fill else f"the {fill}"
         for symbol, row in found[~found["opens_real"]].iterrows():
-            after = f"{symbol} opens equal the previous close on {row['stale_opens']:.0%} of bars"
-            bad = self.params.backtesting.fill == "next_open"
-            told.append(f"{after}: {'fills at the next open mean little' if bad else 'not traded at'}.")
+            told.append(
+                f"{symbol} opens equal the previous close on {row['stale_opens']:.0%} of bars, so"
+                f" they were not traded at; orders here fill at {fill}."
+            )
         opened = self.store.ledger.count(holdout=True)
         border = self.params.validation.holdout_from
-        told.append(f"Bars from {border} on are held out; {opened} configurations have opened them.")
+        told.append(
+            f"Bars from {border} on are held out; {opened} configurations have opened them."
+        )
         return told
 
     def coverage(self) -> pd.DataFrame:

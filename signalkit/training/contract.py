@@ -135,7 +135,8 @@ class Model(ABC):
         return {}
 
     def _restore(self, folder: Path, about: dict[str, Any]) -> None:
-        """Take up what `_state` left."""
+        """Take up what `_state` left; a model without state has nothing to take up."""
+        return None
 
     @staticmethod
     def load(folder: Path) -> Model:
