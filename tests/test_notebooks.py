@@ -1,4 +1,4 @@
-"""The form of the notebooks: one question each, composed cells, parameters as the schema has them."""
+"""The form of the notebooks: one question, composed cells, parameters as in the schema."""
 
 import ast
 from pathlib import Path

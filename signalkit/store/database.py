@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,8 @@ from signalkit.store.ledger import Ledger
 from signalkit.store.schema import migrate
 
 _LOCK_WAIT_SECONDS = 30
+_BARS = """SELECT time, open, high, low, close, volume FROM bars
+    WHERE symbol = ? AND interval = ?"""
 
 
 def data_folder() -> Path:
@@ -36,6 +39,23 @@ def data_folder() -> Path:
 def now() -> str:
     """The present moment as the database writes it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _frame(rows: list[tuple[float, ...]]) -> pd.DataFrame:
+    """Selected bars as a bar table."""
+    values = np.array([row[1:] for row in rows], dtype=float).reshape(len(rows), len(COLUMNS))
+    times = np.array([row[0] for row in rows], dtype="datetime64[ns]")
+    index = pd.DatetimeIndex(times, tz="UTC", name="time")
+    return pd.DataFrame(values, index=index, columns=list(COLUMNS))
+
+
+def _rows(bars: pd.DataFrame, *first: str) -> Iterator[tuple[object, ...]]:
+    """Bars as rows of the database: symbol, interval, time, other leading cells, values."""
+    times = bars.index.as_unit("ns").asi8.tolist()
+    columns = [bars[name].tolist() for name in COLUMNS]
+    symbol, interval, *more = first
+    cells = zip(times, *columns, strict=True)
+    return ((symbol, interval, time, *more, *values) for time, *values in cells)
 
 
 class Store:
@@ -98,20 +118,17 @@ class Store:
                 self._describe_symbol(symbol, source, interval, calendar)
 
     def _write_symbol(self, symbol: str, bars: pd.DataFrame, interval: str) -> None:
-        """Upsert one symbol's bars; keep what they replace."""
-        times = bars.index.as_unit("ns").asi8.tolist()
-        columns = [bars[name].tolist() for name in COLUMNS]
-        rows = list(zip(*columns, [symbol] * len(bars), [interval] * len(bars), times, strict=True))
-        differs = " OR ".join(f"{c} <> ?{i + 1}" for i, c in enumerate(COLUMNS))
-        keep = f"""INSERT INTO bar_revisions
-            SELECT symbol, interval, time, '{now()}', open, high, low, close, volume FROM bars
-            WHERE symbol = ?6 AND interval = ?7 AND time = ?8 AND ({differs})"""  # noqa: S608
-        self.db.conn.executemany(keep, rows)
-        upsert = """INSERT INTO bars (open, high, low, close, volume, symbol, interval, time)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET open = excluded.open,
-            high = excluded.high, low = excluded.low, close = excluded.close,
-            volume = excluded.volume"""
-        self.db.conn.executemany(upsert, rows)
+        """Write the bars that are new or changed; keep what they replace."""
+        key = [symbol, interval, *bars.index[[0, -1]].as_unit("ns").asi8.tolist()]
+        query = f"{_BARS} AND time BETWEEN ? AND ? ORDER BY time"
+        stored = _frame(self.db.execute(query, key).fetchall())
+        found = stored.reindex(bars.index)
+        same = (found.to_numpy() == bars[list(COLUMNS)].to_numpy()).all(axis=1)
+        old = found[~same & found["open"].notna().to_numpy()]
+        keep = "INSERT INTO bar_revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        self.db.conn.executemany(keep, _rows(old, symbol, interval, now()))
+        write = "INSERT OR REPLACE INTO bars VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        self.db.conn.executemany(write, _rows(bars[~same], symbol, interval))
 
     def _describe_symbol(self, symbol: str, source: str, interval: str, calendar: str) -> None:
         """Row of `symbols` that says what is stored."""
@@ -130,14 +147,10 @@ class Store:
         StoreError
             If none are stored.
         """
-        query = """SELECT time, open, high, low, close, volume FROM bars
-            WHERE symbol = ? AND interval = ? ORDER BY time"""
-        rows = self.db.execute(query, [symbol, interval]).fetchall()
+        rows = self.db.execute(f"{_BARS} ORDER BY time", [symbol, interval]).fetchall()
         if not rows:
             raise StoreError(f"no {interval} bars of {symbol} are stored; collect them first")
-        times = np.array([row[0] for row in rows], dtype="datetime64[ns]")
-        index = pd.DatetimeIndex(times, tz="UTC", name="time")
-        return pd.DataFrame([row[1:] for row in rows], index=index, columns=list(COLUMNS))
+        return _frame(rows)
 
     def write_trades(self, run: str, trades: pd.DataFrame) -> None:
         """Replace the trades of a backtest."""

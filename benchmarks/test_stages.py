@@ -1,0 +1,119 @@
+"""Stages against what they cannot be faster than, measured in the same run."""
+
+import sqlite3
+import time
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+import talib
+import xgboost
+
+from signalkit import backtesting, causality, collection, features, labeling, training, validation
+from signalkit.splits import WalkForward
+from signalkit.store import Store
+
+# times the floor or peer, stated in docs/performance.md
+WALK_FORWARD, STORE, ACCOUNT, INDICATORS = 1.25, 2.0, 200, 25
+
+
+@pytest.fixture(scope="module")
+def panel():
+    return collection.load("sample", ["SP500", "NASDAQ"], "1d")
+
+
+def best(function, repeats=3):
+    """Least wall time of some repeats."""
+    times = []
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - begun)
+    return min(times)
+
+
+def test_walk_forward_costs_little_more_than_the_bare_fits(benchmark, panel):
+    table, answers = features.build(panel), labeling.signal_direction(panel, 5)
+    names, splits = ("XGBOOST", "LIGHTGBM"), WalkForward(1000, 250)
+    models = {name: training.make(name, "signal_direction") for name in names}
+    whole, aligned = validation.aligned(table, answers)
+    times = whole.index.get_level_values("time")
+    folds = list(splits.split(times, aligned["known_at"]))
+    matrix, label = whole.to_numpy(), aligned["label"].to_numpy() + 1
+    settings = {name: model._settings() for name, model in models.items()}
+
+    def bare():
+        for train, test in folds:
+            data = xgboost.QuantileDMatrix(matrix[train], label=label[train], nthread=2)
+            xgboost.train(settings["XGBOOST"], data, 100).inplace_predict(matrix[test])
+            rows = lightgbm.Dataset(matrix[train], label[train], params={"verbosity": -1})
+            lightgbm.train(settings["LIGHTGBM"], rows, 100).predict(matrix[test])
+
+    floor = best(bare)
+    walk = (table, answers, models, splits)
+    benchmark.pedantic(validation.walk_forward, walk, rounds=3, iterations=1)
+    ratio = benchmark.stats.stats.min / floor
+    benchmark.extra_info["times_bare_fits"] = ratio
+    assert ratio <= WALK_FORWARD
+
+
+def test_bars_go_into_the_store_at_the_speed_of_sqlite(benchmark, tmp_path):
+    bars = causality.probe_bars(100_000)
+    panel = pd.concat({"A": bars}, names=["symbol", "time"])
+    columns = [bars[name].tolist() for name in bars]
+    rows = list(zip(bars.index.as_unit("ns").asi8.tolist(), *columns, strict=True))
+
+    def bare():
+        with sqlite3.connect(tmp_path / f"{time.time_ns()}.db") as db:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute(
+                "CREATE TABLE bars (symbol TEXT, interval TEXT, time INTEGER, open REAL, high REAL,"
+                " low REAL, close REAL, volume REAL, PRIMARY KEY (symbol, interval, time))"
+                " STRICT, WITHOUT ROWID"
+            )
+            fill = "INSERT INTO bars VALUES ('A', '1h', ?, ?, ?, ?, ?, ?)"
+            db.executemany(fill, rows)
+
+    def ours():
+        with Store.open(tmp_path / str(time.time_ns())) as store:
+            store.write_bars(panel, source="probe", interval="1h", calendar="24/7")
+
+    floor = best(bare)
+    benchmark.pedantic(ours, rounds=3, iterations=1)
+    ratio = benchmark.stats.stats.min / floor
+    benchmark.extra_info["times_executemany"] = ratio
+    assert ratio <= STORE
+
+
+def test_the_account_costs_some_passes_over_the_closes(benchmark):
+    bars = causality.probe_bars(500_000)
+    weight = pd.Series(np.tile([0.5, 0.25], 250), index=bars.index[::1000])
+    close = bars["close"].to_numpy()
+    floor = best(lambda: np.cumprod(close[1:] / close[:-1]))
+    given = {"fee_bps": 1.0, "slippage_bps": 1.0}
+    backtesting.simulate(bars, weight, **given)
+    benchmark.pedantic(backtesting.simulate, (bars, weight), given, rounds=5, iterations=1)
+    ratio = benchmark.stats.stats.min / floor
+    benchmark.extra_info["times_cumprod"] = ratio
+    assert ratio <= ACCOUNT
+
+
+def test_indicators_cost_little_more_than_bare_talib(benchmark):
+    bars = causality.probe_bars(200_000)
+    high, low, close = (bars[name].to_numpy(copy=True) for name in ("high", "low", "close"))
+    names = ["rsi_14", "macd_histogram", "bollinger_position_20", "williams_r_14", "atr_14"]
+
+    def bare():
+        talib.RSI(close, 14)
+        talib.MACD(close, 12, 26, 9)
+        talib.BBANDS(close, 20, 2, 2)
+        talib.WILLR(high, low, close, 14)
+        talib.ATR(high, low, close, 14)
+
+    floor = best(bare)
+    features.build(bars, names)
+    benchmark.pedantic(features.build, (bars, names), rounds=5, iterations=1)
+    ratio = benchmark.stats.stats.min / floor
+    benchmark.extra_info["times_talib"] = ratio
+    assert ratio <= INDICATORS
