@@ -129,6 +129,8 @@ def execute(file: Path, failed: Path, given: dict[str, Any]) -> NotebookNode:
             cwd=FOLDER,
             execution_timeout=_CELL_SECONDS,
             config=Config({"KernelManager": {"transport_encryption": "auto"}}),
+            # a kernel that is told to stop logs the interrupt as an error
+            extra_arguments=["--IPKernelApp.log_level=CRITICAL"],
         )
     except papermill.PapermillExecutionError as cause:
         kind = getattr(errors, cause.ename, SignalkitError)

@@ -69,7 +69,7 @@ def names_of(study: Study) -> list[str]:
 
 def _collect(study: Study, scope: str) -> Made:
     """Bars from the source, checked, into the store."""
-    panel, kept = load(study.params), study.params.collection
+    panel, kept = study.collected, study.params.collection
     study.store.write_bars(
         panel, source=kept.source, interval=kept.interval, calendar=kept.calendar
     )

@@ -1,8 +1,8 @@
 """A study: the stages in order, each read from the store where it was made before.
 
-A stage's identity is the hash of its params, its code
-and libraries, the data, and the identities of the stages before it; under an identity
-that the store knows, a stage is read, not computed.
+A stage's identity is the hash of its params, its code and libraries, the data, and the
+identities of the stages before it; under an identity that the store knows, a stage is
+read, not computed.
 
 Two scopes: `research`, bars before `validation.holdout_from`, and `whole`, all bars, which
 opens only where the params say `backtesting: {open_holdout: true}`.
@@ -109,6 +109,8 @@ class Study:
                 f" {self.params.validation.holdout_from} on, and it is counted"
             )
         key = (stage, scope)
+        if not self._found:
+            self.check()
         if key not in self._found:
             about = self.identity(stage, scope)
             found = self.store.artifacts.find(stage, about["identity"])
@@ -129,11 +131,15 @@ class Study:
         ParamsError, DataError, SourceError
             With the place in the params and what would do.
         """
+        check_holdout(self.params, self.collected)
+        check_lengths(self, self.collected)
+
+    @cached_property
+    def collected(self) -> pd.DataFrame:
+        """Every bar that the collection section asks for; getting it stores nothing."""
         kept = Artifacts(data_folder() / "artifacts")
         found = kept.find("collection", self.identity("collection")["identity"])
-        panel = found.table("bars") if found else load(self.params)
-        check_holdout(self.params, panel)
-        check_lengths(self, panel)
+        return found.table("bars") if found else load(self.params)
 
     # the stages, in order
 
@@ -143,10 +149,11 @@ class Study:
 
     def panel(self, scope: str) -> pd.DataFrame:
         """Bars of a scope: before the holdout, or all where it is open."""
-        panel = self.artifact("collection").table("bars")
+        self.artifact("collection", scope)
         if scope == WHOLE:
-            return panel
-        return panel[panel.index.get_level_values("time") < holdout_from(self.params)]
+            return self.collected
+        times = self.collected.index.get_level_values("time")
+        return self.collected[times < holdout_from(self.params)]
 
     def features(self) -> pd.DataFrame:
         """Features of the bars, NaN in warm-up."""

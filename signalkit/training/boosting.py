@@ -7,6 +7,7 @@ window lacks one.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +171,9 @@ class LightGBM(_Booster):
         return found / max(found.sum(), np.finfo(float).tiny)
 
     def _state(self, folder: Path) -> dict[str, Any]:
-        (folder / "model.txt").write_text(self.booster.model_to_string())
+        # the one line that tells how many threads fitted the same trees
+        text = re.sub(r"\[num_threads: \d+\]\n", "", self.booster.model_to_string())
+        (folder / "model.txt").write_text(text)
         return {"features": self.features_}
 
     def _restore(self, folder: Path, about: dict[str, Any]) -> None:
