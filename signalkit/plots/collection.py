@@ -51,6 +51,6 @@ def plot_stale_opens(yearly: pd.DataFrame, *, finding: str, ax: Axes | None = No
         left = shares.index + (i + 0.5) * width - 0.4
         ax.bar(left, 100 * shares[symbol], width, color=SERIES[i % len(SERIES)], label=symbol)
     ax.set(ylabel="stale opens (% of bars)", xlabel="year", ylim=(0, 100))
-    ax.set_xticks(shares.index[:: max(1, len(shares) // 10)])
+    ax.set_xticks(shares.index[:: 1 + len(shares) // 12])
     legend(ax)
     return finish(ax, finding, "Bar chart of stale opens in percent of bars, by year and symbol.")

@@ -14,6 +14,8 @@ from matplotlib.ticker import FuncFormatter
 # colours that differ in lightness too, so that they survive a grey print
 BLUE, ORANGE, GREY, GREEN, RED = "#1f5fa8", "#e08214", "#8c8c8c", "#4d9221", "#b2182b"
 SERIES = (BLUE, ORANGE, GREEN, GREY)
+# a model has one colour in every figure
+_MODELS = {"ENSEMBLE": BLUE, "LIGHTGBM": ORANGE, "XGBOOST": GREEN, "MAJORITY": GREY}
 
 _ALT: weakref.WeakKeyDictionary[Figure, str] = weakref.WeakKeyDictionary()
 
@@ -29,21 +31,30 @@ def canvas(ax: Axes | None, height: float = 3.4) -> Axes:
     return new
 
 
-def legend(ax: Axes) -> None:
-    """A legend beside the drawing, where it covers nothing."""
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
+def model_colour(model: str, place: int) -> str:
+    """Colour of a model, or that of its place in the figure where it has none of its own."""
+    return _MODELS.get(model, SERIES[place % len(SERIES)])
+
+
+def legend(ax: Axes, *, below: bool = False) -> None:
+    """A legend beside or below the drawing, where it covers nothing."""
+    if below:
+        ax.figure.legend(frameon=False, loc="outside lower center", ncols=4)
+    else:
+        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
 
 
 def log_axis(ax: Axes) -> None:
     """A log scale from bottom to top with plain numbers on it."""
     ax.set_yscale("log")
-    for axis in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
-        axis(FuncFormatter(lambda value, _: f"{value:g}" if _round(value) else ""))
 
+    def plain(value: float, _: int) -> str:
+        low, high = ax.get_ylim()
+        first = f"{value:.6e}"[0]
+        return f"{value:g}" if first in ("12346" if high < 10 * low else "125") else ""
 
-def _round(value: float) -> bool:
-    """Whether a tick is 1, 2 or 5 times a power of ten."""
-    return f"{value:e}"[0] in "125" and float(f"{value:.0e}") == float(f"{value:.6e}")
+    ax.yaxis.set_major_formatter(FuncFormatter(plain))
+    ax.yaxis.set_minor_formatter(FuncFormatter(plain))
 
 
 def finish(ax: Axes, finding: str, shows: str) -> Axes:

@@ -29,7 +29,7 @@ def plot_label_balance(balance: pd.DataFrame, *, finding: str, ax: Axes | None =
         ax.bar(balance.index, share, bottom=bottom, color=colour, label=name, width=0.85)
         bottom = bottom + share
     ax.set(ylabel="labels (% of bars)", xlabel="year of the bar", ylim=(0, 100))
-    ax.set_xticks(balance.index[:: max(1, len(balance) // 10)])
+    ax.set_xticks(balance.index[:: 1 + len(balance) // 12])
     legend(ax)
     return finish(ax, finding, "Stacked bars of the shares of sell, hold and buy labels by year.")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from signalkit.plots.figure import SERIES, canvas, finish, legend
+from signalkit.plots.figure import canvas, finish, legend, model_colour
 
 
 def plot_importance(importance: pd.DataFrame, *, finding: str, ax: Axes | None = None) -> Axes:
@@ -25,7 +25,7 @@ def plot_importance(importance: pd.DataFrame, *, finding: str, ax: Axes | None =
     places = np.arange(len(importance))[::-1]
     height = 0.8 / importance.shape[1]
     for i, model in enumerate(importance):
-        colour, shift = SERIES[i % len(SERIES)], 0.4 - (i + 0.5) * height
+        colour, shift = model_colour(model, i), 0.4 - (i + 0.5) * height
         ax.barh(places + shift, 100 * importance[model], height, color=colour, label=model)
     ax.set_yticks(places, importance.index, fontsize=8)
     ax.set(xlabel="share of the gain (%)", ylabel="feature")

@@ -6,7 +6,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from signalkit.plots.figure import BLUE, GREY, ORANGE, SERIES, canvas, finish, legend, log_axis
+from signalkit.plots.figure import (
+    BLUE,
+    GREY,
+    ORANGE,
+    canvas,
+    finish,
+    legend,
+    log_axis,
+    model_colour,
+)
 
 
 def plot_folds(
@@ -38,9 +47,13 @@ def plot_folds(
     log_axis(price)
     price.set_ylabel(f"close of {close.name}")
     price.spines["top"].set_visible(False)
-    for colour, name in ((BLUE, "train, purged"), (ORANGE, "test")):
-        ax.plot([], [], color=colour, linewidth=5, label=name)
-    legend(ax)
+    for colour, name, width in (
+        (BLUE, "train, purged", 5),
+        (ORANGE, "test", 5),
+        (GREY, "close", 1),
+    ):
+        ax.plot([], [], color=colour, linewidth=width, label=name)
+    legend(ax, below=True)
     shows = f"Training and test windows of {len(folds)} folds over the price line."
     return finish(ax, finding, shows)
 
@@ -68,9 +81,8 @@ def plot_gains(gains: pd.DataFrame, *, level: float, finding: str, ax: Axes | No
         middle = row["gain"] / width
         reach = [middle - row["gain_low"] / width, row["gain_high"] / width - middle]
         places = np.arange(len(metrics))[::-1] + 0.22 * ((len(models) - 1) / 2 - i)
-        ax.errorbar(
-            middle, places, xerr=reach, fmt="o", markersize=4, color=SERIES[i % 4], label=model
-        )
+        colour = model_colour(model, i)
+        ax.errorbar(middle, places, xerr=reach, fmt="o", ms=4, color=colour, label=model)
     ax.axvline(0, color=GREY, linewidth=1)
     ax.set_yticks(np.arange(len(metrics))[::-1], metrics)
     ax.set(xlabel=f"lead over the baseline (half-widths of its {level:.0%} interval)")
@@ -98,7 +110,7 @@ def plot_scores_by_fold(
     """
     ax = canvas(ax)
     for i, model in enumerate(scores):
-        ax.plot(scores[model], marker="o", markersize=4, color=SERIES[i % 4], label=model)
+        ax.plot(scores[model], marker="o", ms=4, color=model_colour(model, i), label=model)
     ax.set(xlabel="first bar of the test window (UTC)", ylabel=metric)
     legend(ax)
     return finish(ax, finding, f"Line chart of {metric} of each model, fold by fold.")

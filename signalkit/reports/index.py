@@ -91,7 +91,10 @@ def _shown(value: Any, digits: int = 3) -> str:
         return value
     if isinstance(value, int):
         return f"{value:,}"
-    return "–" if math.isnan(value) else f"{value:.{digits}f}"
+    if math.isnan(value):
+        return "–"
+    counted = value.is_integer() and abs(value) >= 10
+    return f"{value:,.0f}" if counted else f"{value:.{digits}f}"
 
 
 def render(

@@ -18,6 +18,9 @@ from signalkit.training.contract import Model
 from signalkit.training.ensemble import PROBABILITIES
 
 BASELINE = "MAJORITY"
+# Rank scores have a known value without skill. MAJORITY's own is below it when folds are
+# pooled: its shares lag the market, and would flatter whoever is compared with them.
+NO_SKILL = {"auc": 0.5, "auc_direction": 0.5, "ic": 0.0}
 
 
 def _settled(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -64,7 +67,8 @@ def scores(
     -------
     DataFrame indexed by (model_id, metric)
         `value low high baseline gain gain_low gain_high n`. `baseline` is MAJORITY's
-        score, `gain` the score's lead over it (more is better also for losses).
+        score, or what no skill gives (0.5 for an AUC, 0 for a correlation); `gain` is the
+        score's lead over it (more is better also for losses).
 
     Raises
     ------
@@ -76,13 +80,14 @@ def scores(
     rows = {model: known.xs(model, level="model_id") for model in models}
     scorers = [_scorer(rows[model]) for model in models]
     names = scorers[0](np.ones(len(rows[BASELINE]))).index
+    fixed = pd.Series(NO_SKILL).reindex(names)
     sign = np.where(names.isin(metrics.LESS_IS_BETTER), -1.0, 1.0)
     levels = [["score", "gain"], models, names]
     index = pd.MultiIndex.from_product(levels, names=["part", "model_id", "metric"])
 
     def statistic(weight: np.ndarray) -> pd.Series:
         found = np.array([scorer(weight) for scorer in scorers])
-        gain = sign * (found - found[models.index(BASELINE)])
+        gain = sign * (found - np.where(fixed.isna(), found[models.index(BASELINE)], fixed))
         return pd.Series(np.concatenate([found, gain]).ravel(), index=index)
 
     times = rows[BASELINE].index.get_level_values("time")
@@ -94,6 +99,7 @@ def _arranged(table: pd.DataFrame, n: int) -> pd.DataFrame:
     """Scores and gains side by side."""
     score, gain = table.xs("score", level="part"), table.xs("gain", level="part")
     baseline = score["value"].xs(BASELINE, level="model_id")
+    baseline = pd.Series(NO_SKILL).reindex(baseline.index).fillna(baseline)
     side = gain.rename(columns={"value": "gain", "low": "gain_low", "high": "gain_high"})
     metric = score.index.get_level_values("metric")
     return score.assign(baseline=baseline.reindex(metric).to_numpy()).join(side).assign(n=n)

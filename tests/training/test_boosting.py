@@ -42,7 +42,7 @@ def digest(model):
 
 @pytest.mark.parametrize("model_type", BOOSTERS)
 @pytest.mark.parametrize("target", ["signal_direction", "target_return"])
-def test_one_thread_and_two_predict_the_same_bits(model_type, target, monkeypatch):
+def test_the_number_of_threads_does_not_change_a_bit(model_type, target, monkeypatch):
     found = []
     for threads in ("1", "2", "4"):
         monkeypatch.setenv("SIGNALKIT_THREADS", threads)
@@ -76,7 +76,8 @@ def test_a_planted_edge_is_learned_and_named_the_most_important(model_type):
     features, labels = table()
     model = fitted(model_type)
     actual = labels["label"].to_numpy()[ASKED]
-    assert metrics.classification(actual, model.predict_proba(features, ASKED))["auc"] > 0.75
+    got = metrics.classification(actual, model.predict_proba(features, ASKED))
+    assert got["auc_direction"] > 0.8
     importance = model.importance()
     assert importance.idxmax() == "column_0"
     assert importance.sum() == pytest.approx(1.0)

@@ -40,7 +40,7 @@ def both(**more):
 
 def test_shares_are_averaged_and_the_likeliest_class_is_predicted():
     got = add_mean(both(), ["ONE", "TWO"]).xs(ENSEMBLE, level="model_id")
-    # (0.5 + 0.1) / 2 ... ; no single model says hold at the second bar by as much as both do
+    # (0.5 + 0.1) / 2 and so on
     expected = [[0.3, 0.2, 0.5], [0.2, 0.4, 0.4], [0.2, 0.4, 0.4]]
     np.testing.assert_allclose(got[["p_sell", "p_hold", "p_buy"]], expected, rtol=1e-12)
     assert got["prediction"].iloc[0] == 1.0

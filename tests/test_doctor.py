@@ -1,0 +1,152 @@
+"""doctor.py: what is whole is told, what is not is named, and nothing stops the telling."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from signalkit import __version__, doctor, lineage
+from signalkit.bars import COLUMNS
+from signalkit.store import Store
+
+MADE = lineage.identity("features", params={}, modules=[], upstream={})
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """A project folder without a lock file."""
+    (tmp_path / "project").mkdir()
+    monkeypatch.setattr(doctor, "ROOT", tmp_path / "project")
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def stored(own_store):
+    """A store with bars, an artifact, two trials and a run."""
+    times = pd.date_range("2024-01-01 01:00", periods=3000, freq="h", tz="UTC", name="time")
+    bars = pd.DataFrame(np.ones((3000, 5)), times, list(COLUMNS))
+    with Store.open() as store:
+        panel = pd.concat({"BTCUSDT": bars}, names=["symbol", "time"])
+        store.write_bars(panel, source="files", interval="1h", calendar="24/7")
+        store.write_bars(panel.iloc[:2] * 2, source="files", interval="1h", calendar="24/7")
+        store.artifacts.write(MADE, files={"x.txt": b"one"})
+        store.ledger.record({"horizon": 1}, series="s", artifact="a")
+        store.ledger.record({"horizon": 1}, series="s", artifact="a", holdout=True)
+        store.finish_run(store.start_run("btc_hourly", "0" * 64, {}), status="finished")
+        store.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return own_store
+
+
+def examined():
+    rows, whole = doctor.examine()
+    return dict(rows), whole
+
+
+def test_an_empty_place_is_whole_and_says_that_nothing_is_stored(own_store):
+    told, whole = examined()
+    assert whole
+    assert told["signalkit"].startswith(f"{__version__} in ")
+    assert told["store"] == f"nothing stored yet in {own_store}"
+    assert told["libraries"] == "no requirements.lock beside the package"
+    assert {"python", "threads", "kernel cache", "free disk"} <= set(told)
+    assert not own_store.exists()
+
+
+def test_a_whole_store_is_told_part_by_part(stored):
+    told, whole = examined()
+    assert whole
+    assert told["database"].startswith("ok, schema 1, ")
+    assert told["database"].endswith(str(stored / "signalkit.db"))
+    span = "2024-01-01 01:00Z to 2024-05-05 00:00Z"
+    assert told["  BTCUSDT"] == f"3,000 bars 1h from files, {span}, 2 revised"
+    assert told["artifacts"] == "1 whole"
+    assert told["trial ledger"] == "1 configurations seen, 1 opened the holdout, chain whole"
+    assert told["newest run"].startswith("btc_hourly finished, started ")
+
+
+def test_a_tampered_artifact_is_named(stored):
+    (stored / "artifacts" / "features" / MADE["identity"] / "x.txt").write_bytes(b"two")
+    told, whole = examined()
+    assert not whole
+    assert told["artifacts"].startswith("1 broken: ")
+    assert "x.txt is not what was written" in told["artifacts"]
+    assert told["trial ledger"].endswith("chain whole")
+
+
+def test_a_description_that_is_not_json_is_named_and_the_rest_is_told(stored):
+    (stored / "artifacts" / "features" / MADE["identity"] / "artifact.json").write_text("{")
+    told, whole = examined()
+    assert not whole
+    assert "artifact.json is not JSON" in told["artifacts"]
+    assert told["trial ledger"].endswith("chain whole")
+
+
+def test_what_a_killed_writer_left_behind_is_no_broken_artifact(stored):
+    left = stored / "artifacts" / "features" / ".making-abc"
+    left.mkdir()
+    (left / "artifact.json").write_text('{"files": {"x.t')
+    told, whole = examined()
+    assert told["artifacts"] == "1 whole"
+    assert whole
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("DELETE FROM trials WHERE seq = 1", "the trial ledger misses the row before row 2"),
+        ("UPDATE trials SET params = '{}' WHERE seq = 2", "row 2 of the trial ledger was changed"),
+    ],
+)
+def test_a_touched_ledger_is_named(stored, change, says):
+    with Store.open() as store:
+        store.db.execute(change)
+    told, whole = examined()
+    assert not whole
+    assert told["trial ledger"] == says
+
+
+@pytest.mark.parametrize("version", [2, 99])
+def test_a_database_that_is_newer_is_told(stored, version):
+    with Store.open() as store:
+        store.db.execute(f"PRAGMA user_version = {version}")
+    told, whole = examined()
+    assert not whole
+    assert f"has schema {version}, this signalkit knows up to 1; update" in told["store"]
+
+
+def test_a_file_that_is_no_database_is_told(own_store):
+    own_store.mkdir()
+    (own_store / "signalkit.db").write_bytes(b"garbage " * 1000)
+    told, whole = examined()
+    assert not whole
+    assert "cannot be read" in told["store"]
+
+
+@pytest.mark.parametrize("pages", [range(20, 45), range(40, 45), range(1, 60)])
+def test_a_database_with_broken_pages_is_told(stored, pages):
+    file = stored / "signalkit.db"
+    content = bytearray(file.read_bytes())
+    for page in pages:
+        if page * 4096 < len(content):
+            content[page * 4096 : (page + 1) * 4096] = b"\xaa" * 4096
+    file.write_bytes(content)
+    told, whole = examined()
+    assert not whole
+    assert any("malformed" in row or "invalid page" in row for row in told.values())
+
+
+@pytest.mark.parametrize(
+    ("lock", "says"),
+    [
+        ("numpy=={} \\\n    --hash=sha256:0\n", "all 1 as in requirements.lock"),
+        ("numpy=={} ; python_version > '3' \\\n", "all 1 as in requirements.lock"),
+        ("numpy=={}\n", "all 1 as in requirements.lock"),
+        ("numpy=={} \\\nx==1 ; python_version < '3' \\\n", "all 1 as in requirements.lock"),
+        ("numpy==0.0.1 \\\n", "1 differ from requirements.lock: numpy {} (locked 0.0.1)"),
+        ("no-such==1.0 \\\n", "1 differ from requirements.lock: no-such missing (locked 1.0)"),
+    ],
+)
+def test_libraries_are_compared_with_the_lock(own_store, elsewhere, lock, says):
+    (elsewhere / "requirements.lock").write_text(lock.format(np.__version__))
+    told, whole = examined()
+    assert told["libraries"] == says.format(np.__version__)
+    assert whole == says.startswith("all")

@@ -1,0 +1,155 @@
+"""verdict.py: the words follow from the numbers, never the reverse."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from signalkit.validation import HEADLINE, verdict, words
+
+SHARPE = "Sharpe ratio, annual, after costs"
+AUC = "AUC, buys against sells"
+GOOD, EVEN, BAD = (0.02, 0.01, 0.03), (0.01, -0.01, 0.03), (-0.02, -0.03, -0.01)
+
+
+def row(value, lead, baseline):
+    """One row of evidence: a score, its interval and its lead."""
+    gain, low, high = lead
+    return {
+        "value": value,
+        "low": value - 0.01,
+        "high": value + 0.01,
+        "baseline": baseline,
+        "gain": gain,
+        "gain_low": low,
+        "gain_high": high,
+        "n": 500,
+    }
+
+
+def evidence(auc=0.52, lead=EVEN, accuracy_gain=0.01, **numbers):
+    """Scores of one model, of a class or (with ic) of a number."""
+    if "ic" in numbers:
+        rows = {
+            "ic": row(numbers["ic"], lead, 0.0),
+            "r2": row(numbers.get("r2", 0.001), EVEN, 0.0),
+            "mae": row(0.008, BAD, 0.009),
+        }
+    else:
+        rows = {
+            "auc_direction": row(auc, lead, 0.5),
+            "accuracy": row(0.41, (accuracy_gain, -0.01, 0.2), 0.40),
+            "log_loss": row(1.09, BAD, 1.08),
+        }
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    return pd.concat({"ENSEMBLE": table}, names=["model_id", "metric"])
+
+
+def sharpe(lead=EVEN):
+    values = {"strategy": (0.9, 0.4, 1.4), "hold": (0.5, 0.1, 0.9), "difference": lead}
+    return pd.DataFrame.from_dict(values, orient="index", columns=["value", "low", "high"])
+
+
+def judged(target="signal_direction", money=EVEN, **scores):
+    return verdict(evidence(**scores), sharpe(money), target=target, model="ENSEMBLE")
+
+
+def said(table, trials=1, level=0.95):
+    return words(table, trials=trials, level=level)
+
+
+def test_the_table_puts_each_number_beside_its_baseline():
+    got = judged()
+    assert got.loc[AUC].tolist()[:7] == pytest.approx([0.52, 0.51, 0.53, 0.5, 0.01, -0.01, 0.03])
+    assert got.loc[SHARPE].tolist()[:7] == pytest.approx([0.9, 0.4, 1.4, 0.5, 0.01, -0.01, 0.03])
+    assert got.index[0] == AUC
+    assert got.index[-1] == SHARPE
+    assert got.index.name == "measure"
+
+
+@pytest.mark.parametrize(
+    ("lead", "says"),
+    [
+        (GOOD, "better"),
+        (BAD, "worse"),
+        (EVEN, "no difference seen"),
+        ((0.01, 0.0, 0.02), "no difference seen"),
+        ((-0.01, -0.02, 0.0), "no difference seen"),
+        ((np.nan, np.nan, np.nan), "no difference seen"),
+    ],
+)
+def test_words_follow_from_the_interval_of_the_lead(lead, says):
+    assert judged(lead=lead).loc[AUC, "says"] == says
+    assert judged(money=lead).loc[SHARPE, "says"] == says
+
+
+def test_a_smaller_loss_is_better_because_its_gain_is():
+    assert judged().loc["log-loss (nats, less is better)", "says"] == "worse"
+    scores = evidence()
+    scores.loc[("ENSEMBLE", "log_loss"), ["gain", "gain_low", "gain_high"]] = GOOD
+    got = verdict(scores, sharpe(), target="signal_direction", model="ENSEMBLE")
+    assert got.loc["log-loss (nats, less is better)", "says"] == "better"
+
+
+@pytest.mark.parametrize("prediction", [GOOD, EVEN, BAD])
+@pytest.mark.parametrize("money", [GOOD, EVEN, BAD])
+def test_an_edge_is_claimed_only_when_prediction_and_money_lead(prediction, money):
+    first = said(judged(lead=prediction, money=money))[0]
+    claimed = first.startswith("An edge is seen: ")
+    assert claimed == (prediction == GOOD and money == GOOD)
+    assert claimed != first.startswith("No edge is seen: ")
+
+
+def test_the_first_sentence_is_composed_of_the_tables_numbers():
+    first = said(judged(auc=0.537), level=0.9)[0]
+    for part in (
+        f"{AUC} is 0.537 with 90% interval 0.527 to 0.547 against a baseline of 0.500",
+        "the Sharpe ratio after costs is 0.90 (0.40 to 1.40) against 0.50 for holding",
+    ):
+        assert part in first
+
+
+@pytest.mark.parametrize(
+    ("target", "scores", "alarm"),
+    [
+        ("signal_direction", {"auc": 0.599}, None),
+        ("signal_direction", {"auc": 0.60}, None),
+        ("signal_direction", {"auc": 0.601}, "auc direction is 0.601, above 0.60"),
+        ("signal_direction", {"accuracy_gain": 0.099}, None),
+        ("signal_direction", {"accuracy_gain": 0.101}, "accuracy gain is 0.101, above 0.10"),
+        ("target_return", {"ic": 0.199}, None),
+        ("target_return", {"ic": 0.201}, "ic is 0.201, above 0.20"),
+        ("target_return", {"ic": 0.1, "r2": 0.049}, None),
+        ("target_return", {"ic": 0.1, "r2": 0.051}, "r2 is 0.051, above 0.05"),
+        ("target_return", {"ic": np.nan}, None),
+    ],
+)
+def test_scores_too_good_to_be_believed_raise_the_alarm(target, scores, alarm):
+    second = said(judged(target, **scores))[1]
+    assert second.startswith("Too good to be believed: ") == (alarm is not None)
+    assert (alarm or "The scores are of a believable size") in second
+
+
+def test_believable_scores_are_counted():
+    # of AUC, accuracy and log-loss the last is worse, the others cannot be told apart
+    second = said(judged())[1]
+    assert "2 of 3 cannot be told from the baseline at 95%" in second
+    assert "the first differs from it by +0.010" in second
+
+
+@pytest.mark.parametrize(
+    ("trials", "expected"),
+    [
+        (1, "The ledger holds 1 configuration whose returns were seen."),
+        (7, "The ledger holds 7 configurations whose returns were seen; the more there are"),
+    ],
+)
+def test_the_number_of_trials_is_said(trials, expected):
+    assert said(judged(), trials=trials)[2].startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("target", "scores"), [("signal_direction", {}), ("target_return", {"ic": 0.01})]
+)
+def test_the_headline_of_each_target_comes_first(target, scores):
+    names = {"auc_direction": AUC, "ic": "information coefficient"}
+    assert judged(target, **scores).index[0] == names[HEADLINE[target]]
