@@ -1,8 +1,9 @@
 """Proof that a function of bars does not read the future: truncate and poison.
 
-At some bar t the function is computed three times: on all bars, on the bars up to t, and
-on all bars with everything after t replaced by other, valid bars. Up to t all three must
-be equal to the last bit. A centred window, a z-score over all rows or shift(-1) fails.
+At some bar t the function is computed on all bars, on the bars up to t, and on all bars
+with everything after t replaced by other, valid bars, once far above and once far below.
+Up to t all must be equal to the last bit. A centred window, a z-score over all rows, a
+back-fill or shift(-1) fails.
 """
 
 from __future__ import annotations
@@ -69,12 +70,12 @@ def probe_bars(n_bars: int = 400, seed: int = _SEED) -> pd.DataFrame:
     return pd.DataFrame(columns, index=times, columns=list(bar_table.COLUMNS))
 
 
-def poisoned(bars: pd.DataFrame, at: int) -> pd.DataFrame:
-    """The bars with everything after position `at` replaced by other valid bars."""
+def poisoned(bars: pd.DataFrame, at: int, scale: float = 7.0) -> pd.DataFrame:
+    """The bars with everything after position `at` replaced by other, `scale` times as large."""
     other = bars.copy()
     rest = probe_bars(len(bars) - at - 1, seed=_SEED + at).to_numpy(copy=True)
-    rest[:, :4] *= 7 * bars["close"].iloc[at] / 100
-    rest[:, 4] *= 13 * (1 + bars["volume"].iloc[: at + 1].mean()) / 1000
+    rest[:, :4] *= scale * bars["close"].iloc[at] / 100
+    rest[:, 4] *= scale * (1 + bars["volume"].iloc[: at + 1].mean()) / 1000
     other.iloc[at + 1 :, : len(bar_table.COLUMNS)] = rest
     return other
 
@@ -93,7 +94,8 @@ def check(
     bars : DataFrame, optional
         One symbol's bars; seeded probe bars if omitted.
     at : iterable of int, optional
-        Positions t to cut at; ten spread over the bars if omitted.
+        Positions t to cut at; if omitted, the first bars, ten spread over the rest, and the
+        bars before and at those without volume.
 
     Returns
     -------
@@ -107,17 +109,26 @@ def check(
         outside the bars or no bar after it.
     """
     bars = probe_bars() if bars is None else bars
-    places = list(np.linspace(len(bars) // 4, len(bars) - 2, 10, dtype=int) if at is None else at)
+    places = _places(bars) if at is None else list(at)
     wrong = [p for p in places if not 0 <= p < len(bars) - 1]
     if wrong or not places:
         raise DataError(f"at must hold positions from 0 to {len(bars) - 2}, was {places}")
     whole = _frame(function(bars), bars)
     worst = Causality(0.0, None, None, 0)
     for place in places:
-        for changed in (bars.iloc[: place + 1], poisoned(bars, place)):
+        futures = (poisoned(bars, place, scale) for scale in (7.0, 1 / 7))
+        for changed in (bars.iloc[: place + 1], *futures):
             got = _frame(function(changed), changed)
             worst = _worse(worst, _compare(whole, got, bars.index[place]))
     return worst
+
+
+def _places(bars: pd.DataFrame) -> list[int]:
+    """Positions at which leaks show: early, spread, and around bars without volume."""
+    last = len(bars) - 2
+    dry = np.flatnonzero(bars["volume"] == 0)[:5]
+    found = {0, 1, 2, *np.linspace(last // 4, last, 10, dtype=int), *dry, *(dry - 1)}
+    return sorted(int(place) for place in found if 0 <= place <= last)
 
 
 def _frame(result: pd.DataFrame | pd.Series, bars: pd.DataFrame) -> pd.DataFrame:

@@ -84,7 +84,11 @@ def classification(
 def classifier(actual: np.ndarray, proba: np.ndarray) -> Callable[[np.ndarray], pd.Series]:
     """`classification` as a function of row weights; what needs sorting is sorted once."""
     actual, proba = np.asarray(actual, dtype=float), np.asarray(proba, dtype=float)
-    _rows(actual, proba)
+    n = _rows(actual, proba)
+    if proba.shape != (n, len(CLASSES)):
+        raise DataError(
+            f"probabilities need the shape ({n}, 3): sell, hold, buy; was {proba.shape}"
+        )
     strange = ~np.isin(actual, CLASSES)
     if strange.any():
         raise DataError(f"an outcome is {actual[strange][0]:g}; classes are -1, 0, 1")
@@ -96,6 +100,8 @@ def classifier(actual: np.ndarray, proba: np.ndarray) -> Callable[[np.ndarray], 
     direction = _auc(truth[moved, 2] > 0, (proba[:, 2] - proba[:, 0])[moved])
 
     def scores(weight: np.ndarray) -> pd.Series:
+        if len(weight) != n:
+            raise DataError(f"{len(weight)} weights do not fit {n} rows")
         confusion = truth.T @ (chosen * weight[:, None])
         hits, support, called = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
         present = support > 0
@@ -158,18 +164,19 @@ def regression(
         If shapes differ or a value is not finite.
     """
     actual, prediction = np.asarray(actual, dtype=float), np.asarray(prediction, dtype=float)
-    n = _rows(actual, prediction)
-    weight = np.ones(n) if weight is None else np.asarray(weight, dtype=float)
+    naive = np.broadcast_to(naive, actual.shape) if np.ndim(naive) == 0 else np.asarray(naive)
+    weight = np.ones(len(actual)) if weight is None else np.asarray(weight, dtype=float)
+    _rows(actual, prediction, naive, weight)
     share = weight / weight.sum()
     mse = share @ (actual - prediction) ** 2
     base = share @ (actual - naive) ** 2
     a, b = actual - share @ actual, prediction - share @ prediction
-    spread = np.sqrt((share @ a**2) * (share @ b**2))
+    moves = all(np.ptp(column[weight > 0]) > 0 for column in (actual, prediction))
     values = (
         mse,
         share @ np.abs(actual - prediction),
         1 - mse / base if base > 0 else np.nan,
-        (share @ (a * b)) / spread if spread > 1e-300 else np.nan,
+        (share @ (a * b)) / np.sqrt((share @ a**2) * (share @ b**2)) if moves else np.nan,
     )
     return pd.Series(values, index=REGRESSION)
 
@@ -178,6 +185,14 @@ def drawdown(returns: np.ndarray) -> np.ndarray:
     """Wealth against its highest so far, less 1, after each return; starts from 1."""
     wealth = np.cumprod(1 + np.asarray(returns, dtype=float))
     return wealth / np.maximum.accumulate(np.maximum(wealth, 1.0)) - 1
+
+
+def _annual(total: float, power: float) -> float:
+    """Compound a total return; more than a float holds is infinite."""
+    if total <= -1:
+        return -1.0
+    growth = np.log1p(total) * power
+    return float(np.expm1(growth)) if growth < np.log(np.finfo(float).max) else np.inf
 
 
 def returns(returns: np.ndarray, periods_per_year: float) -> pd.Series:
@@ -208,8 +223,8 @@ def returns(returns: np.ndarray, periods_per_year: float) -> pd.Series:
     if (values < -1).any():
         raise DataError(f"a return of {values.min():g} loses more than everything")
     total = float(np.prod(1 + values) - 1)
-    annual = (1 + total) ** (periods_per_year / len(values)) - 1
-    spread = values.std(ddof=1)
+    annual = _annual(total, periods_per_year / len(values))
+    spread = values.std(ddof=1) if np.ptp(values) > 0 else 0.0
     downside = np.sqrt(np.mean(np.minimum(values, 0) ** 2))
     worst = float(min(drawdown(values).min(), 0.0))
     root = np.sqrt(periods_per_year)

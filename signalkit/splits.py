@@ -86,18 +86,21 @@ class WalkForward:
         DataError
             If there are too few bars for one fold.
         """
-        clock = np.unique(times.asi8)
+        clock = times.unique().sort_values().asi8
         settled = pd.DatetimeIndex(known_at).as_unit(times.unit)
         known = np.where(settled.isna(), np.iinfo(np.int64).max, settled.asi8)
-        for start, first, stop in self._windows(len(clock)):
+        for start, first, stop in self.windows(len(clock)):
             begin, end = clock[start], clock[first - self.gap - 1]
             inside = (times.asi8 >= begin) & (times.asi8 <= end)
             train = np.flatnonzero(inside & (known < clock[first]))
             test = np.flatnonzero((times.asi8 >= clock[first]) & (times.asi8 <= clock[stop - 1]))
             yield train, test
 
-    def _windows(self, n_bars: int) -> Iterator[tuple[int, int, int]]:
-        """First training bar, first test bar and the bar after the last, of each fold."""
+    def windows(self, n_bars: int) -> Iterator[tuple[int, int, int]]:
+        """First training bar, first test bar and the bar after the last test bar, of each fold.
+
+        The training window ends `gap` bars before the first test bar.
+        """
         lead = self.train + self.gap
         if n_bars < lead + self.test:
             raise DataError(

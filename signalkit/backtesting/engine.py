@@ -4,7 +4,8 @@ A weight decided at the close of bar t is traded at the open of t + 1 (`next_ope
 close (`next_close`), or at the very close it was decided on (`close`, optimistic). An
 order is placed when the target changes, sized on equity at the prices it fills at, and
 waits while its symbol has no bar. Positions are marked at the last close. Costs come from
-signalkit.costs. An account that reaches zero is closed and stays there.
+signalkit.costs. An account that is worth nothing at a close, or at the quotes of an order, is
+closed and stays there; what it lost beyond its capital is its lender's.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import numpy as np
 import pandas as pd
 from numba import njit
 
-from signalkit.backtesting.trades import TRADE_COLUMNS, round_trips
+from signalkit.backtesting.trades import round_trips
 from signalkit.bars import check
-from signalkit.costs import fee, fill_price
+from signalkit.costs import BPS, fee, fill_price
 from signalkit.errors import DataError, ParamsError
 
 FILLS = ("next_open", "next_close", "close")
@@ -30,8 +31,8 @@ class Backtest:
 
     `equity` holds `strategy` and `hold` (equal shares bought at the first fill, same
     costs), multiples of the starting capital at each bar end; `positions` the fraction of
-    equity in each symbol; `trades` the round trips (design: trades table); `fees` and
-    `slippage` the costs paid, in starting capitals.
+    equity in each symbol; `trades` the round trips; `fees` and `slippage` the costs paid, in
+    starting capitals; `traded` the sum of what was traded, in equities of the time.
     """
 
     equity: pd.DataFrame
@@ -39,25 +40,33 @@ class Backtest:
     trades: pd.DataFrame
     fees: float
     slippage: float
+    traded: float = 0.0
 
     @property
     def returns(self) -> pd.DataFrame:
         """Returns of strategy and hold, one a bar, from the starting capital on."""
         before = self.equity.shift().fillna(1.0)
-        return self.equity / before - 1
+        return (self.equity / before.where(before > 0) - 1).fillna(0.0)
 
 
 @njit(cache=True)
 def _execute(t, quotes, state, cash, fills, n_fills, costs):  # noqa: ANN001, ANN202 - numba
-    """Fill every pending order whose symbol has a quote; returns cash and the fill count."""
+    """Fill pending orders that have a quote; returns cash, fill count, the account's worth.
+
+    An account worth nothing at the quotes fills nothing.
+    """
     units, mark, pending, decided_at = state
     fee_bps, slippage_bps = costs
     value = cash
+    waits = False
     for s in range(len(units)):
         if units[s] != 0.0:
             value += units[s] * (mark[s] if np.isnan(quotes[s]) else quotes[s])
+        waits = waits or not (np.isnan(pending[s]) or np.isnan(quotes[s]))
+    if not waits:
+        return cash, n_fills, 1.0
     for s in range(len(units)):
-        if np.isnan(pending[s]) or np.isnan(quotes[s]):
+        if value <= 0.0 or np.isnan(pending[s]) or np.isnan(quotes[s]):
             continue
         change = pending[s] * value / quotes[s] - units[s] if pending[s] != 0.0 else -units[s]
         after = units[s] + change if pending[s] != 0.0 else 0.0
@@ -67,47 +76,51 @@ def _execute(t, quotes, state, cash, fills, n_fills, costs):  # noqa: ANN001, AN
         price = fill_price(quotes[s], change, slippage_bps)
         cash -= change * price + fee(change * price, fee_bps)
         units[s] = after
-        fills[n_fills] = np.array([t, s, change, price, quotes[s], decided_at[s]])
+        fills[n_fills] = np.array([t, s, change, price, quotes[s], decided_at[s], value])
         n_fills += 1
-    return cash, n_fills
+    return cash, n_fills, value
 
 
 @njit(cache=True)
 def _run(open_, close, target, fill, fee_bps, slippage_bps):  # noqa: ANN001, ANN202 - numba
-    """Equity and positions at each close, and every fill: bar, symbol, units, price, quote."""
+    """Equity and positions at each close, every fill, and the bar of ruin or -1.
+
+    A fill is bar, symbol, units, slipped price, quote, deciding bar and the account's value.
+    """
     n_bars, n_symbols = close.shape
-    cash, alive, n_fills = 1.0, True, 0
+    cash, value, n_fills, ruin = 1.0, 1.0, 0, -1
     units, mark = np.zeros(n_symbols), np.full(n_symbols, np.nan)
     wanted, pending = np.zeros(n_symbols), np.full(n_symbols, np.nan)
     decided_at = np.zeros(n_symbols)
     state, costs = (units, mark, pending, decided_at), (fee_bps, slippage_bps)
     equity, held = np.zeros(n_bars), np.zeros((n_bars, n_symbols))
-    fills = np.empty((np.sum(~np.isnan(target)), 6))
+    fills = np.empty((np.sum(~np.isnan(target)), 7))
     for t in range(n_bars):
-        if not alive:
-            break
         if fill != 2:
             quotes = open_[t] if fill == 0 else close[t]
-            cash, n_fills = _execute(t, quotes, state, cash, fills, n_fills, costs)
+            cash, n_fills, value = _execute(t, quotes, state, cash, fills, n_fills, costs)
+        if value <= 0.0:
+            ruin = t
+            break
         for s in range(n_symbols):
             if not np.isnan(close[t, s]):
                 mark[s] = close[t, s]
             if not np.isnan(target[t, s]) and target[t, s] != wanted[s]:
                 wanted[s], pending[s], decided_at[s] = target[t, s], target[t, s], t
         if fill == 2:
-            cash, n_fills = _execute(t, close[t], state, cash, fills, n_fills, costs)
+            cash, n_fills, value = _execute(t, close[t], state, cash, fills, n_fills, costs)
         worth = cash
         for s in range(n_symbols):
             if units[s] != 0.0:
                 worth += units[s] * mark[s]
         if worth <= 0.0:
-            alive = False
-            continue
+            ruin = t
+            break
         equity[t] = worth
         for s in range(n_symbols):
             if units[s] != 0.0:
                 held[t, s] = units[s] * mark[s] / worth
-    return equity, held, fills[:n_fills]
+    return equity, held, fills[:n_fills], ruin
 
 
 def simulate(
@@ -150,7 +163,7 @@ def simulate(
     """
     if fill not in FILLS:
         raise ParamsError(f"backtesting.fill is one of {', '.join(FILLS)}, was {fill!r}")
-    if fee_bps < 0 or slippage_bps < 0:
+    if not (fee_bps >= 0 and slippage_bps >= 0):
         raise ParamsError(f"costs must not be negative, were {fee_bps} and {slippage_bps} bps")
     check(bars)
     wanted = weight["weight"] if isinstance(weight, pd.DataFrame) else weight
@@ -159,14 +172,16 @@ def simulate(
     open_, close = (_wide(panel, name, target.index) for name in ("open", "close"))
     rules = (FILLS.index(fill), float(fee_bps), float(slippage_bps))
     arrays = open_.to_numpy(copy=True), close.to_numpy(copy=True)
-    equity, held, fills = _run(*arrays, target.to_numpy(copy=True), *rules)
-    hold, _, _ = _run(*arrays, _buy_and_hold(close), *rules)
+    equity, held, fills, ruin = _run(*arrays, target.to_numpy(copy=True), *rules)
+    hold = _run(*arrays, _buy_and_hold(close), *rules)[0]
     both = pd.DataFrame({"strategy": equity, "hold": hold}, index=target.index)
     positions = pd.DataFrame(held, index=target.index, columns=target.columns)
-    trades = round_trips(fills, close, fee_bps)
-    paid = np.abs(fills[:, 2] * fills[:, 3]).sum() * fee_bps * 1e-4
-    slipped = np.abs(fills[:, 2] * (fills[:, 3] - fills[:, 4])).sum()
-    return Backtest(both, positions, trades[TRADE_COLUMNS], float(paid), float(slipped))
+    trades = round_trips(fills, close, fee_bps, ruin=ruin)
+    _, _, change, price, quote, _, value = fills.T
+    paid = np.abs(change * price).sum() * fee_bps * BPS
+    slipped = np.abs(change * (price - quote)).sum()
+    traded = np.abs(change * quote / value).sum()
+    return Backtest(both, positions, trades, float(paid), float(slipped), float(traded))
 
 
 def _with_symbol(table: pd.DataFrame | pd.Series) -> pd.DataFrame | pd.Series:
@@ -191,15 +206,16 @@ def _targets(panel: pd.DataFrame, wanted: pd.Series, max_leverage: float) -> pd.
     if not np.isfinite(wanted).all():
         place = wanted.index[int(np.argmax(~np.isfinite(wanted)))]
         raise DataError(f"the weight at {place} is {wanted.loc[place]}; give 0 for no position")
-    gross = wanted.abs().groupby(level="time").sum()
+    clock = panel.index.unique("time").sort_values()
+    clock = clock[clock >= wanted.index.get_level_values("time").min()]
+    target = wanted.unstack("symbol").reindex(index=clock, columns=panel.index.unique("symbol"))
+    gross = target.ffill().abs().sum(axis=1)
     if gross.max() > max_leverage + _TOLERANCE:
         raise DataError(
             f"weights at {gross.idxmax():%Y-%m-%d %H:%M}Z sum to {gross.max():g} times equity;"
             f" backtesting.max_leverage allows {max_leverage:g}"
         )
-    clock = panel.index.unique("time").sort_values()
-    clock = clock[clock >= wanted.index.get_level_values("time").min()]
-    return wanted.unstack("symbol").reindex(index=clock, columns=panel.index.unique("symbol"))
+    return target
 
 
 def _buy_and_hold(close: pd.DataFrame) -> np.ndarray:

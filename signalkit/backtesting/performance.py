@@ -33,11 +33,10 @@ def statistics(backtest: Backtest, periods_per_year: float) -> pd.DataFrame:
     )
     closed = backtest.trades[backtest.trades["exit_reason"] != "open"]
     years = len(returns) / periods_per_year
-    moved = backtest.positions.diff().abs().sum(axis=1).sum()
     extra = {
         "trades": float(len(backtest.trades)),
         "hit_rate": float((closed["pnl"] > 0).mean()) if len(closed) else np.nan,
-        "turnover_annual": float(moved / years),
+        "turnover_annual": backtest.traded / years,
         "exposure": float(backtest.positions.abs().sum(axis=1).mean()),
         "fees": backtest.fees,
         "slippage": backtest.slippage,

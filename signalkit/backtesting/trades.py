@@ -62,17 +62,21 @@ class _Open:
         self.slippage += abs(change) * abs(price - quote)
 
 
-def round_trips(fills: np.ndarray, close: pd.DataFrame, fee_bps: float) -> pd.DataFrame:
+def round_trips(
+    fills: np.ndarray, close: pd.DataFrame, fee_bps: float, *, ruin: int = -1
+) -> pd.DataFrame:
     """Trades of a simulation.
 
     Parameters
     ----------
-    fills : array of shape (n_fills, 6)
+    fills : array of shape (n_fills, >= 6)
         Bar, symbol, units (signed), slipped price, quoted price, deciding bar.
     close : DataFrame of shape (n_bars, n_symbols)
-        Closes, NaN where a symbol has no bar; what is still open is marked at the last.
+        Closes, NaN where a symbol has no bar.
     fee_bps : float
         Fee a side.
+    ruin : int
+        Bar at which the account was closed, -1 if it was not.
 
     Returns
     -------
@@ -80,13 +84,14 @@ def round_trips(fills: np.ndarray, close: pd.DataFrame, fee_bps: float) -> pd.Da
         One row a trade in order of entry: the columns of the trades table and
         `decided_at`, the bar end that asked for it. `pnl` is after fee and slippage, in
         starting capitals; `return` is pnl over the entry's notional. A trade still open
-        has no exit time, exit_reason `open`, and its exit price is the last close.
+        has no exit time and exit_reason `open`; what is left of it counts as sold at the last
+        close. One that ruin closed, at that bar's close, has exit_reason `liquidation`.
     """
-    last = close.ffill().iloc[-1].to_numpy()
+    last = close.ffill().iloc[ruin].to_numpy()
     rows = []
     for s, symbol in enumerate(close.columns):
         trade: _Open | None = None
-        for t, _, change, price, quote, decided in fills[fills[:, 1] == s]:
+        for t, _, change, price, quote, decided, *_ in fills[fills[:, 1] == s]:
             if trade is None:
                 trade = _Open(int(decided), int(t), np.sign(change))
             closing = -trade.units if trade.units * (trade.units + change) < 0 else change
@@ -101,7 +106,8 @@ def round_trips(fills: np.ndarray, close: pd.DataFrame, fee_bps: float) -> pd.Da
         if trade is not None:
             trade.exit_value += abs(trade.units) * last[s]
             trade.exit_units += abs(trade.units)
-            rows.append(_row(trade, symbol, close.index, None, "open"))
+            how = (None, "open") if ruin < 0 else (ruin, "liquidation")
+            rows.append(_row(trade, symbol, close.index, *how))
     table = pd.DataFrame(rows, columns=TRADE_COLUMNS)
     return table.sort_values(["entry_time", "symbol"], ignore_index=True)
 

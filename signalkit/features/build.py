@@ -68,7 +68,9 @@ def build(bars: pd.DataFrame, names: Sequence[str] | None = None) -> pd.DataFram
     DataError
         If the bars break their rule, or a value past its warm-up is not finite.
     """
-    chosen = select(names=list(names)) if names is not None else list(CATALOG)
+    if names is not None and not len(names):
+        raise ParamsError("features.names: no feature is asked for; leave names out for all")
+    chosen = select(names=names)
     check(bars)
     return each_symbol(bars, lambda block: _matrix(block, chosen))
 
@@ -79,6 +81,7 @@ def _matrix(bars: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     for i, name in enumerate(names):
         feature = CATALOG[name]
         out[:, i] = feature.function(bars)
+        out[: feature.warmup, i] = np.nan
         settled = np.isfinite(out[feature.warmup :, i])
         if not settled.all():
             row = feature.warmup + int(np.argmin(settled))

@@ -100,7 +100,7 @@ def register(
     causality.check(function).require(f"feature {name}")
     seen = np.asarray(function(causality.probe_bars()), dtype=float)
     blank = int(np.argmax(np.isfinite(seen))) if np.isfinite(seen).any() else len(seen)
-    if blank > warmup:
+    if blank != warmup:
         raise ParamsError(f"feature {name} has no value for {blank} bars; warmup says {warmup}")
     declare(name, family, warmup=warmup, unit=unit, description=description)(function)
     return CATALOG[name]

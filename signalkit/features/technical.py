@@ -55,7 +55,7 @@ def bollinger_position_20(bars: pd.DataFrame) -> np.ndarray:
     """Place of the close between the bands; 0.5 where the bands meet."""
     close = column(bars, "close")
     width = 4 * rolling_std(close, 20, 0)
-    flat = width == 0
+    flat = rolling_max(close, 20) == rolling_min(close, 20)
     return 0.5 + np.where(flat, 0.0, close - rolling_mean(close, 20)) / np.where(flat, 1.0, width)
 
 

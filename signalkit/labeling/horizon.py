@@ -81,7 +81,7 @@ def signal_direction(
     horizon : int
         Bars ahead, at least 1.
     threshold : float
-        Smallest move that is not `hold`, in units of the horizon's volatility.
+        Largest move that is still `hold`, in units of the horizon's volatility.
     volatility_span : int
         Window of the volatility, in bars, at least 2.
 

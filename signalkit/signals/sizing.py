@@ -58,7 +58,7 @@ def target_weights(
     score = (predictions["p_buy"] - predictions["p_sell"]).fillna(predictions["prediction"])
     if score.isna().any():
         raise DataError(f"the prediction at {score.index[int(np.argmax(score.isna()))]} is NaN")
-    side = np.sign(score).where(score.abs() > threshold, 0.0)
+    side = np.sign(score).where(score.abs() >= threshold, 0.0)
     if direction == "long_only":
         side = side.clip(lower=0.0)
     n_symbols = predictions.index.unique("symbol").size

@@ -154,15 +154,14 @@ class Store:
 
     def write_trades(self, run: str, trades: pd.DataFrame) -> None:
         """Replace the trades of a backtest."""
-        if trades.empty:
-            return
         table = trades.assign(run=run).drop(columns="decided_at", errors="ignore")
         for name in ("entry_time", "exit_time"):
             table[name] = table[name].map(lambda t: None if pd.isna(t) else t.isoformat())
         rows = table.astype(object).where(table.notna(), None).to_dict("records")
         with self.db.atomic():
             self.db["trades"].delete_where("run = ?", [run])
-            self.db["trades"].insert_all(rows)
+            if rows:
+                self.db["trades"].insert_all(rows)
 
     def lend_ledger(self, folder: Path, head: str) -> None:
         """Write the trial chain up to and with the row `head` into a new data folder."""

@@ -6,6 +6,7 @@ what was last seen to happen happens again; "seen" means known_at at or before t
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import pandas as pd
 from signalkit.errors import DataError
 from signalkit.metrics import CLASSES
 from signalkit.training.contract import Model
+
+_LABELS = "labels.parquet"
 
 
 class Majority(Model):
@@ -37,10 +40,10 @@ class Majority(Model):
             axis=() if self.classifies else 1
         )
 
-    def _state(self, folder: object) -> dict[str, Any]:
+    def _state(self, folder: Path) -> dict[str, Any]:
         return {"share": np.asarray(self.share_).tolist()}
 
-    def _restore(self, folder: object, about: dict[str, Any]) -> None:
+    def _restore(self, folder: Path, about: dict[str, Any]) -> None:
         self.share_ = np.array(about["share"])
 
 
@@ -60,9 +63,11 @@ class Persistence(Model):
         before = self._last(rows)
         known = np.isfinite(before)
         held = before[known] == labels["label"].to_numpy()[rows][known]
+        weight = None if sample_weight is None else sample_weight[known]
         # not below an even chance, so that the last label stays the likeliest class
         floor = 1 / len(CLASSES) + 0.01
-        self.stays_ = max(float(held.mean()), floor) if known.any() else floor
+        share = float(np.average(held, weights=weight)) if known.any() else floor
+        self.stays_ = max(share, floor)
 
     def _last(self, rows: np.ndarray) -> np.ndarray:
         """Each row's newest label of its symbol that was known at the row's time."""
@@ -89,3 +94,11 @@ class Persistence(Model):
         same = last[:, None] == np.array(CLASSES)
         shares = np.where(same, self.stays_, others)
         return np.where(np.isfinite(last)[:, None], shares, 1 / len(CLASSES))
+
+    def _state(self, folder: Path) -> dict[str, Any]:
+        self._labels.to_parquet(folder / _LABELS)
+        return {"stays": self.stays_}
+
+    def _restore(self, folder: Path, about: dict[str, Any]) -> None:
+        self._labels = pd.read_parquet(folder / _LABELS)
+        self.stays_ = about["stays"]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from signalkit.errors import DataError
 from signalkit.metrics import CLASSES
 from signalkit.training.contract import Model, threads
 
@@ -44,7 +45,12 @@ class _Booster(Model):
         return answers - CLASSES[0] if self.classifies else answers
 
     def _matrix(self, features: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
-        """The rows of the matrix."""
+        """The rows of the matrix; its columns must be those that were learned."""
+        if list(features.columns) != self.features_:
+            raise DataError(
+                f"{self.model_type} learned the columns {self.features_}, was asked with"
+                f" {list(features.columns)}"
+            )
         return features.to_numpy()[rows]
 
 
@@ -111,7 +117,8 @@ class XGBoost(_Booster):
         import xgboost  # noqa: PLC0415 - takes over 0.3 s
 
         self.features_ = about["features"]
-        self.booster = xgboost.Booster({"nthread": threads()}, model_file=folder / "model.ubj")
+        content = bytearray((folder / "model.ubj").read_bytes())
+        self.booster = xgboost.Booster({"nthread": threads()}, model_file=content)
 
 
 class LightGBM(_Booster):

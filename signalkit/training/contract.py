@@ -45,7 +45,8 @@ class Model(ABC):
     _types: ClassVar[dict[str, type[Model]]] = {}
 
     def __init_subclass__(cls) -> None:
-        Model._types[cls.model_type] = cls
+        if cls.model_type:
+            Model._types[cls.model_type] = cls
 
     def __init__(self, target: str, **params: Any) -> None:
         unknown = sorted(set(params) - set(self.defaults))
@@ -150,9 +151,9 @@ class Model(ABC):
         try:
             about = json.loads((folder / _ABOUT).read_text())
             model = make(about["model_type"], about["target"], **about["params"])
-        except (OSError, json.JSONDecodeError, KeyError) as cause:
-            raise StoreError(f"{folder} holds no saved model ({cause!r})") from None
-        model._restore(folder, about)
+            model._restore(folder, about)
+        except (OSError, KeyError, TypeError, ValueError) as cause:
+            raise StoreError(f"{folder} holds no saved model of ours ({cause!r})") from None
         return model
 
 

@@ -29,8 +29,12 @@ def _settled(predictions: pd.DataFrame) -> pd.DataFrame:
     if known.empty:
         raise DataError("no prediction has settled; there is nothing to score")
     counts = known.groupby(level="model_id").size()
-    if counts.nunique() != 1 or BASELINE not in counts.index:
-        raise DataError(f"models predicted different rows or {BASELINE} is missing: {dict(counts)}")
+    bars = known.index.droplevel("model_id").unique()
+    if (counts != len(bars)).any() or BASELINE not in counts.index:
+        raise DataError(
+            f"models predicted different rows, or {BASELINE} is missing: {counts.to_dict()} of"
+            f" {len(bars)} bars"
+        )
     return known
 
 

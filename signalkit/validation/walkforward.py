@@ -37,16 +37,17 @@ def folds(features: pd.DataFrame, labels: pd.DataFrame, splits: WalkForward) -> 
     """
     whole, answers = aligned(features, labels)
     times = whole.index.get_level_values("time")
+    clock = times.unique().sort_values()
+    pairs = splits.split(times, answers["known_at"])
     rows = []
-    for train, test in splits.split(times, answers["known_at"]):
-        start, stop = times[test].min(), times[test].max()
-        inside = (times >= times[train].min()) & (times < start)
+    for (train, test), (begin, first, _) in zip(pairs, splits.windows(len(clock)), strict=True):
+        inside = (times >= clock[begin]) & (times < clock[first - splits.gap])
         rows.append(
             {
                 "train_from": times[train].min(),
                 "train_to": times[train].max(),
-                "test_from": start,
-                "test_to": stop,
+                "test_from": times[test].min(),
+                "test_to": times[test].max(),
                 "train": len(train),
                 "purged": int(inside.sum()) - len(train),
                 "test": len(test),
@@ -92,6 +93,11 @@ def walk_forward(
     pairs = list(splits.split(times, answers["known_at"]))
     parts = []
     for fold, (train, test) in enumerate(tqdm(pairs, desc="folds", unit="fold", disable=None)):
+        if not len(train):
+            raise DataError(
+                f"fold {fold} has no training row left after the purge; lengthen validation.train"
+                " or shorten labeling.horizon"
+            )
         check_fold(train, test, times, answers["known_at"], fold=fold)
         for model_id, model in models.items():
             fitted = copy.deepcopy(model).fit(whole, answers, train)

@@ -35,7 +35,7 @@ def spiked(bars, at, factor=100.0):
 @pytest.mark.parametrize("name", CATALOG)
 def test_feature_never_reads_the_future(name):
     found = causality.check(lambda bars: build(bars, [name]))
-    assert found.probes == 20
+    assert found.probes >= 20
     assert found.passed, found
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from signalkit import metrics, training
+from signalkit.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOSTERS = ("XGBOOST", "LIGHTGBM")
@@ -83,6 +84,15 @@ def test_a_planted_edge_is_learned_and_named_the_most_important(model_type):
     assert importance.sum() == pytest.approx(1.0)
     assert importance.min() >= 0
     assert importance.index.tolist() == list(features.columns)
+
+
+@pytest.mark.parametrize("model_type", BOOSTERS)
+def test_columns_other_than_those_learned_are_refused(model_type):
+    features, _ = table()
+    model = fitted(model_type)
+    for other in (features.iloc[:, ::-1], features.iloc[:, :5], features.add_prefix("new_")):
+        with pytest.raises(DataError):
+            model.predict(other, ASKED)
 
 
 @pytest.mark.parametrize("model_type", BOOSTERS)
