@@ -64,6 +64,8 @@ def check_times(times: pd.Index, name: str) -> None:
         raise DataError(f"{name} is indexed by {times.dtype}; it needs bar ends, a DatetimeIndex")
     if str(times.tz) != "UTC":
         raise DataError(f"{name} has times in zone {times.tz}; convert them to UTC")
+    if times.hasnans:
+        raise DataError(f"{name} has no time in row {int(np.argmax(times.isna()))}; drop that row")
     back = np.flatnonzero(np.diff(times.asi8) <= 0)
     if len(back):
         row = int(back[0]) + 1
@@ -115,6 +117,11 @@ def check(bars: pd.DataFrame) -> None:
     missing = [name for name in COLUMNS if name not in bars.columns]
     if missing:
         raise DataError(f"bars lack the columns {missing}; they have {list(bars.columns)}")
+    twice = [name for name in COLUMNS if list(bars.columns).count(name) > 1]
+    if twice:
+        raise DataError(f"bars have the column {twice[0]!r} twice; keep one")
+    if bars.index.nlevels > 1 and list(bars.index.names) != ["symbol", "time"]:
+        raise DataError(f"a panel is indexed by symbol and time, was {list(bars.index.names)}")
     blocks = list(by_symbol(bars))
     names = [symbol for symbol, _ in blocks]
     if names != sorted(set(names)):
@@ -156,7 +163,10 @@ def _calendar(name: str, first_year: int, last_year: int):  # noqa: ANN202 - laz
     if name not in exchange_calendars.get_calendar_names():
         raise ParamsError(f"calendar {name!r} is not 24/7 or known to exchange_calendars")
     start, end = f"{first_year}-01-01", f"{last_year}-12-31"
-    return exchange_calendars.get_calendar(name, start=start, end=end)
+    try:
+        return exchange_calendars.get_calendar(name, start=start, end=end)
+    except ValueError as cause:
+        raise DataError(f"{name} has no sessions from {start} to {end}: {cause}") from None
 
 
 def session_closes(dates: pd.DatetimeIndex, calendar: str) -> pd.DatetimeIndex:
@@ -312,14 +322,21 @@ def resample(bars: pd.DataFrame, interval: str, calendar: str = ALWAYS_OPEN) -> 
 def _resample_block(bars: pd.DataFrame, interval: str, calendar: str) -> pd.DataFrame:
     """Resample one symbol: every bar belongs to the first longer end at or after its own."""
     check(bars)
+    if calendar != ALWAYS_OPEN and interval != "1d":
+        raise ParamsError(f"{calendar} bars are resampled to 1d only, was {interval}")
     spacing = pd.Series(bars.index).diff().min()
     if calendar == ALWAYS_OPEN and interval_length(interval) < spacing:
         raise ParamsError(f"bars every {spacing} cannot be resampled to the shorter {interval}")
     margin = interval_length(interval) + pd.Timedelta(7, "D")
     ends = expected_times(bars.index[0] - margin, bars.index[-1], interval, calendar)
     belongs = ends.searchsorted(bars.index)
-    begun = _starts(ends, calendar).searchsorted(bars.index[0] - spacing)
-    whole = (belongs < len(ends)) & (belongs >= begun)
+    # what comes after the first longer bar must not decide whether it is whole
+    steps = pd.Series(bars.index[belongs == belongs[0]]).diff().dropna()
+    first = belongs[0] + 1
+    if len(steps):
+        step = steps.min() if calendar == ALWAYS_OPEN else steps.mode()[0]
+        first = _starts(ends, calendar).searchsorted(bars.index[0] - step)
+    whole = (belongs < len(ends)) & (belongs >= first)
     rules = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
     out = bars.loc[whole, list(COLUMNS)].groupby(belongs[whole]).agg(rules)
     return out.set_axis(ends[out.index], axis=0).rename_axis("time")

@@ -76,7 +76,7 @@ def poisoned(bars: pd.DataFrame, at: int, scale: float = 7.0) -> pd.DataFrame:
     rest = probe_bars(len(bars) - at - 1, seed=_SEED + at).to_numpy(copy=True)
     rest[:, :4] *= scale * bars["close"].iloc[at] / 100
     rest[:, 4] *= scale * (1 + bars["volume"].iloc[: at + 1].mean()) / 1000
-    other.iloc[at + 1 :, : len(bar_table.COLUMNS)] = rest
+    other.iloc[at + 1 :, other.columns.get_indexer(list(bar_table.COLUMNS))] = rest
     return other
 
 
@@ -127,7 +127,7 @@ def _places(bars: pd.DataFrame) -> list[int]:
     """Positions at which leaks show: early, spread, and around bars without volume."""
     last = len(bars) - 2
     dry = np.flatnonzero(bars["volume"] == 0)[:5]
-    found = {0, 1, 2, *np.linspace(last // 4, last, 10, dtype=int), *dry, *(dry - 1)}
+    found = {0, 1, 5, 25, *np.linspace(last // 4, last, 10, dtype=int), *dry, *(dry - 1)}
     return sorted(int(place) for place in found if 0 <= place <= last)
 
 
@@ -138,19 +138,25 @@ def _frame(result: pd.DataFrame | pd.Series, bars: pd.DataFrame) -> pd.DataFrame
     frame = result.to_frame("value") if isinstance(result, pd.Series) else result
     if not frame.index.isin(bars.index).all():
         raise DataError("a checked function must return values at the times of its bars")
+    if frame.index.has_duplicates:
+        raise DataError("a checked function gives one value for one of the times of its bars")
     return frame.reindex(bars.index)
 
 
 def _compare(whole: pd.DataFrame, got: pd.DataFrame, until: pd.Timestamp) -> Causality:
     """First and largest difference up to a time; NaN equals NaN only."""
-    left, right = whole.loc[:until], got.loc[:until, whole.columns]
+    if list(got.columns) != list(whole.columns):
+        other = [str(c) for c in got.columns.symmetric_difference(whole.columns, sort=False)]
+        return Causality(np.inf, whole.index[0], ", ".join(other) or "order of columns", 1)
+    left, right = whole.loc[:until], got.loc[:until]
     a, b = left.to_numpy(dtype=float), right.to_numpy(dtype=float)
     same = (a == b) | (np.isnan(a) & np.isnan(b))
     if same.all():
         return Causality(0.0, None, None, 1)
     row = int(np.argmax(~same.all(axis=1)))
     column = str(whole.columns[int(np.argmax(~same[row]))])
-    gap = np.where(same, 0.0, np.nan_to_num(np.abs(a - b), nan=np.inf))
+    with np.errstate(invalid="ignore"):  # inf - inf, where both are the same
+        gap = np.where(same, 0.0, np.nan_to_num(np.abs(a - b), nan=np.inf))
     return Causality(float(gap.max()), left.index[row], column, 1)
 
 

@@ -50,7 +50,7 @@ def _locked() -> tuple[str, bool]:
     lock = ROOT / "requirements.lock"
     if not lock.exists():
         return "no requirements.lock beside the package", True
-    found = re.findall(r"^([\w.-]+)==([^ ;\\]+)(?: ; ([^\\]+))?", lock.read_text(), re.MULTILINE)
+    found = re.findall(r"^([\w.-]+)==([^ ;\\\n]+)(?: ; ([^\\]+))?", lock.read_text(), re.MULTILINE)
     asked = {n: v for n, v, marker in found if not marker or Marker(marker.strip()).evaluate()}
     wrong = [f"{n} {_installed(n)} (locked {v})" for n, v in asked.items() if _installed(n) != v]
     if wrong:
@@ -78,6 +78,8 @@ def _stored(folder: Path) -> tuple[list[Row], bool]:
 def _contents(store: Store) -> tuple[list[Row], bool]:
     """Database, bars, artifacts, ledger."""
     database, sound = _database(store)
+    if not sound:
+        return [database], False
     artifacts, whole = _artifacts(store)
     ledger, linked = _ledger(store)
     return [database, *_symbols(store), artifacts, ledger, _newest_run(store)], (
@@ -113,21 +115,21 @@ def _symbols(store: Store) -> list[Row]:
 
 def _artifacts(store: Store) -> tuple[Row, bool]:
     """Every stored file against its hash."""
-    found = [store.artifacts.find(p.parent.parent.name, p.parent.name) for p in _abouts(store)]
-    broken = []
-    for artifact in filter(None, found):
-        for name in artifact.about["files"]:
-            try:
+    found, broken = _abouts(store), []
+    for about in found:
+        try:
+            artifact = store.artifacts.find(about.parent.parent.name, about.parent.name)
+            for name in artifact.about["files"]:
                 artifact.path(name)
-            except StoreError as cause:
-                broken.append(str(cause))
+        except StoreError as cause:
+            broken.append(str(cause))
     told = f"{len(found)} whole" if not broken else f"{len(broken)} broken: {broken[0]}"
     return ("artifacts", told), not broken
 
 
 def _abouts(store: Store) -> list[Path]:
     """Descriptions of all artifacts."""
-    return sorted(store.artifacts.folder.glob("*/*/artifact.json"))
+    return sorted(store.artifacts.folder.glob("*/[!.]*/artifact.json"))
 
 
 def _ledger(store: Store) -> tuple[Row, bool]:

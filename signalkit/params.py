@@ -34,9 +34,9 @@ def timestamp(text: str) -> datetime:
     """
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as cause:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError) as cause:
         raise ParamsError(f"{text!r} is no date: {cause}; write one such as '2016-01-31'") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _date(text: str) -> str:
@@ -227,7 +227,10 @@ def read(path: Path) -> Params:
     """
     if not path.exists():
         raise ParamsError(f"{path}: no such params file")
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as cause:
+        raise ParamsError(f"{path} cannot be read as UTF-8 text: {cause}") from None
     try:
         content = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as cause:
@@ -312,8 +315,10 @@ def _rule(error: dict[str, Any]) -> str:
         cause = str(error["ctx"]["error"])
         return cause if repr(found) in cause else f"{cause}, was {found!r}"
     hint = ""
-    if isinstance(found, str) and re.fullmatch(r"[-+]?\d+e[-+]?\d+", found, re.IGNORECASE):
+    if isinstance(found, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?e[-+]?\d+", found, re.IGNORECASE):
         hint = "; YAML reads it as text, write it with a point such as 1.0e-3"
+    if error["type"] == "string_type" and isinstance(found, bool | int | float):
+        hint = "; quote it"
     return f"{error['msg'][0].lower()}{error['msg'][1:]}, was {found!r}{hint}"
 
 

@@ -57,7 +57,7 @@ def test_a_function_that_reads_the_future_fails_at_its_first_time(name):
     assert not found.passed
     assert found.first == BARS.index[first]
     assert found.difference > 0
-    assert found.probes == 4
+    assert found.probes == 6
     assert not check(function).passed
 
 
@@ -118,7 +118,7 @@ def test_probe_bars_are_valid_the_same_every_time_and_hold_hard_cases():
 
 def test_a_number_that_becomes_none_is_a_difference_without_bound():
     found = check(lambda b: b["close"].where(b["close"].shift(-1).notna()), at=[50])
-    assert found == Causality(np.inf, BARS.index[50], "value", 2)
+    assert found == Causality(np.inf, BARS.index[50], "value", 3)
 
 
 def test_an_infinity_is_equal_to_itself_and_differs_from_a_number():

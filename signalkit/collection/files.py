@@ -7,14 +7,25 @@ of the bar table is refused with file, row and value.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pandas as pd
 
-from signalkit.bars import ALWAYS_OPEN, COLUMNS, check, gaps, interval_length, session_closes
-from signalkit.errors import DataError
+from signalkit.bars import (
+    ALWAYS_OPEN,
+    COLUMNS,
+    check,
+    check_times,
+    expected_times,
+    gaps,
+    interval_length,
+    session_closes,
+)
+from signalkit.errors import DataError, ParamsError
 
 _TIME_NAMES = ("time", "timestamp", "date", "datetime", "open_time", "opentime", "unix")
 _VOLUME_NAMES = ("volume", "vol", "volume_base")
@@ -74,13 +85,17 @@ def read_file(
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: no such file")
+    if not path.is_file():
+        raise DataError(f"{path}: not a file")
     try:
         table = _read_table(path, symbol)
         opens = _read_times(table, tz)
         interval = interval or _most_common_interval(opens)
-        bars = table[list(COLUMNS)].set_axis(_bar_ends(opens, interval, calendar), axis=0)
+        ends = _bar_ends(opens, _dates(table, opens), interval, calendar)
+        bars = table[list(COLUMNS)].set_axis(ends, axis=0)
         check(bars)
         missing = gaps(bars, interval, calendar)
+        _check_spacing(bars, interval, calendar)
     except DataError as cause:
         raise DataError(f"{path}: {cause}") from None
     bars.attrs["report"] = CollectionReport(
@@ -103,17 +118,32 @@ def _read_table(path: Path, symbol: str | None) -> pd.DataFrame:
         compressed = file.read(2) == b"\x1f\x8b"
     try:
         raw = pd.read_csv(path, compression="gzip" if compressed else None)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as cause:
+    except (ValueError, EOFError, OSError, zlib.error) as cause:
         raise DataError(f"not a CSV file with a header ({cause})") from None
     raw.columns = [str(name).strip().lower().replace(" ", "_") for name in raw.columns]
-    if symbol is not None and "symbol" in raw.columns:
-        raw = raw[raw["symbol"] == symbol]
+    if raw.columns.has_duplicates:
+        raise DataError(f"two columns have one name: {sorted(raw.columns)}")
+    if "symbol" in raw.columns:
+        if symbol is None and raw["symbol"].nunique() > 1:
+            raise DataError(f"rows of {raw['symbol'].nunique()} symbols; pass symbol")
+        raw = raw if symbol is None else raw[raw["symbol"] == symbol]
     names = {"time": _named(raw, _TIME_NAMES), "volume": _named(raw, _VOLUME_NAMES)}
     names |= {name: _named(raw, (name,)) for name in COLUMNS[:4]}
     if raw.empty:
         raise DataError(f"no rows{f' of {symbol}' if symbol else ''}")
     table = pd.DataFrame({name: raw[source] for name, source in names.items()})
     return table.assign(**{name: _numbers(table[name]) for name in COLUMNS})
+
+
+def check_names_symbols(path: Path) -> None:
+    """Refuse a file without a symbol column as the source of several symbols."""
+    with path.open("rb") as file:
+        compressed = file.read(2) == b"\x1f\x8b"
+    names = pd.read_csv(path, compression="gzip" if compressed else None, nrows=0).columns
+    if "symbol" not in [str(name).strip().lower() for name in names]:
+        raise DataError(
+            f"{path}: no symbol column tells its rows apart; write {{symbol}} in the path"
+        )
 
 
 def _named(raw: pd.DataFrame, names: tuple[str, ...]) -> str:
@@ -139,13 +169,43 @@ def _read_times(table: pd.DataFrame, tz: str | None) -> pd.DatetimeIndex:
     column = table["time"]
     if pd.api.types.is_numeric_dtype(column):
         return pd.DatetimeIndex(_from_epoch(column.to_numpy(dtype=float)), tz="UTC")
+    text = column.astype(str)
+    own = text.str.contains(r"(?:Z|[+-]\d\d:?\d\d)$").any()
+    zone = _zone(tz) if tz and not own else None
     try:
-        times = pd.DatetimeIndex(pd.to_datetime(column, format="ISO8601", utc=tz is None))
+        times = pd.DatetimeIndex(pd.to_datetime(column, format="ISO8601", utc=zone is None))
+        if zone:
+            times = times.tz_localize(zone, ambiguous="raise", nonexistent="raise")
     except (ValueError, TypeError) as cause:
         raise DataError(f"a time cannot be read ({cause}); write ISO 8601 or epochs") from None
-    if times.tz is None:
-        times = times.tz_localize(tz, ambiguous="raise", nonexistent="raise")
+    if times.hasnans:
+        raise DataError(f"the time in row {int(np.argmax(times.isna()))} is empty")
     return times.tz_convert("UTC").as_unit("ns")
+
+
+def _zone(name: str) -> ZoneInfo:
+    """A zone by its name."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ParamsError(f"{name!r} is no time zone; write one such as Europe/Berlin") from None
+
+
+def _dates(table: pd.DataFrame, opens: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Date of each row, as it is written."""
+    if pd.api.types.is_numeric_dtype(table["time"]):
+        return opens.tz_localize(None).normalize()
+    return pd.DatetimeIndex(pd.to_datetime(table["time"].str.slice(0, 10), format="ISO8601"))
+
+
+def _check_spacing(bars: pd.DataFrame, interval: str, calendar: str) -> None:
+    """Bars further apart than their interval would be known before they ended."""
+    expected = expected_times(bars.index[0], bars.index[-1], interval, calendar)
+    steps = pd.Series(np.diff(expected.get_indexer(bars.index)))
+    if len(steps) and steps.mode()[0] != 1:
+        raise DataError(
+            f"bars are most often {steps.mode()[0]} times the interval {interval} apart"
+        )
 
 
 def _from_epoch(epochs: np.ndarray) -> np.ndarray:
@@ -160,6 +220,8 @@ def _most_common_interval(opens: pd.DatetimeIndex) -> str:
     """The most common distance of the times, as an interval."""
     if len(opens) < 2:
         raise DataError("one bar alone does not tell its interval; pass interval")
+    if opens[0] > opens[-1]:
+        check_times(opens, "bars")
     seconds = int(pd.Series(opens).diff().mode()[0].total_seconds())
     for unit, length in {"w": 604800, "d": 86400, "h": 3600, "m": 60}.items():
         if seconds > 0 and seconds % length == 0:
@@ -167,11 +229,13 @@ def _most_common_interval(opens: pd.DatetimeIndex) -> str:
     raise DataError(f"bars are most often {seconds} s apart, which is no whole minute")
 
 
-def _bar_ends(opens: pd.DatetimeIndex, interval: str, calendar: str) -> pd.DatetimeIndex:
+def _bar_ends(
+    opens: pd.DatetimeIndex, dates: pd.DatetimeIndex, interval: str, calendar: str
+) -> pd.DatetimeIndex:
     """End of each bar: one interval after its open, or the session's close."""
     length = interval_length(interval)
     if calendar != ALWAYS_OPEN and interval == "1d":
-        return session_closes(opens.tz_localize(None).normalize(), calendar)
+        return session_closes(dates, calendar)
     steps = np.diff(opens.asi8)
     short = np.flatnonzero((steps > 0) & (steps < length.value))
     if len(short):

@@ -11,8 +11,9 @@ import pandas as pd
 from signalkit import ROOT
 from signalkit.bars import check
 from signalkit.collection import sample
-from signalkit.collection.files import read_file
+from signalkit.collection.files import check_names_symbols, read_file
 from signalkit.errors import DataError, ParamsError
+from signalkit.params import timestamp
 
 SOURCES = ("sample", "files")
 
@@ -95,11 +96,15 @@ def load(
     DataError
         If a symbol has no bars from `start` to `end`, or bars break their rule.
     """
+    if not symbols:
+        raise ParamsError("collection.symbols: name at least one")
     if len(set(symbols)) < len(symbols):
         raise ParamsError(f"collection.symbols: one stands twice in {list(symbols)}")
     files = data_files(source, symbols, path)
     if source == "sample" and interval != sample.INTERVAL:
         raise ParamsError(f"collection.interval: the sample has 1d bars, was {interval!r}")
+    if len(set(files.values())) < len(files):
+        check_names_symbols(files[symbols[0]])
     parts = {}
     for symbol in sorted(symbols):
         bars = (
@@ -117,8 +122,8 @@ def load(
 
 def _within(bars: pd.DataFrame, symbol: str, start: str | None, end: str | None) -> pd.DataFrame:
     """Bars that end from start to end."""
-    kept = bars.loc[pd.Timestamp(start, tz="UTC") if start else None :]
-    kept = kept.loc[: pd.Timestamp(end, tz="UTC") if end else None]
+    kept = bars.loc[pd.Timestamp(timestamp(start)) if start else None :]
+    kept = kept.loc[: pd.Timestamp(timestamp(end)) if end else None]
     if kept.empty:
         span = f"{bars.index[0]:%Y-%m-%d} to {bars.index[-1]:%Y-%m-%d}"
         raise DataError(

@@ -94,7 +94,7 @@ def register(
     >>> register(lambda bars: bars["close"].shift(-1) / bars["close"] - 1,
     ...          name="tomorrow", family="mine", warmup=0)
     Traceback (most recent call last):
-    signalkit.errors.LeakError: feature tomorrow reads the future: at 2024-01-05 04:00Z value
+    signalkit.errors.LeakError: feature tomorrow reads the future: at 2024-01-01 00:00Z value
     changes by inf when later bars do; use trailing windows only
     """
     causality.check(function).require(f"feature {name}")

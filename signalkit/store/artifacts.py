@@ -19,9 +19,10 @@ from pathlib import Path
 import pandas as pd
 
 from signalkit.errors import StoreError
-from signalkit.lineage import file_digest
+from signalkit.lineage import digest, file_digest
 
 _ABOUT = "artifact.json"
+_ADDED = {"identity", "files", "created_at"}
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,14 @@ class Artifacts:
         if not about.exists():
             return None
         try:
-            return Artifact(about.parent, json.loads(about.read_text()))
-        except json.JSONDecodeError as cause:
+            told = json.loads(about.read_text(encoding="utf-8"))
+            parts = {k: v for k, v in told.items() if k not in _ADDED}
+            if digest(parts) != identity or told["identity"] != identity or "files" not in told:
+                raise StoreError(f"{about} is not what was written; remove its folder")
+            return Artifact(about.parent, told)
+        except (ValueError, AttributeError, KeyError) as cause:
+            if isinstance(cause, StoreError):
+                raise
             raise StoreError(f"{about} is not JSON ({cause}); remove its folder") from None
 
     def write(
@@ -95,8 +102,11 @@ class Artifacts:
             Written as they are.
         """
         stage = self.folder / str(about["stage"])
-        stage.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=".making-", dir=stage))
+        try:
+            stage.mkdir(parents=True, exist_ok=True)
+            made = Path(tempfile.mkdtemp(prefix=".making-", dir=stage))
+        except OSError as cause:
+            raise StoreError(f"{stage} cannot be written ({cause}); check the folder") from None
         try:
             for name, table in (tables or {}).items():
                 table.to_parquet(made / f"{name}.parquet", compression="zstd")
@@ -117,7 +127,9 @@ class Artifacts:
             os.fsync(file.fileno())
         try:
             made.rename(place)
-        except OSError:  # another process finished the same artifact first
-            if not (place / _ABOUT).exists():
-                raise
+        except OSError as cause:  # another process finished the same artifact first
+            stored = self.find(place.parent.name, place.name)
+            if stored is None:
+                raise StoreError(f"{place} cannot be written ({cause}); remove it") from None
+            return stored
         return Artifact(place, described)

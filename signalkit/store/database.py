@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -23,8 +24,8 @@ from signalkit import ROOT
 from signalkit.bars import COLUMNS, by_symbol
 from signalkit.errors import StoreError
 from signalkit.store.artifacts import Artifacts
-from signalkit.store.ledger import Ledger
-from signalkit.store.schema import migrate
+from signalkit.store.ledger import GENESIS, Ledger
+from signalkit.store.schema import migrate, transaction
 
 _LOCK_WAIT_SECONDS = 30
 _BARS = """SELECT time, open, high, low, close, volume FROM bars
@@ -58,6 +59,18 @@ def _rows(bars: pd.DataFrame, *first: str) -> Iterator[tuple[object, ...]]:
     return ((symbol, interval, time, *more, *values) for time, *values in cells)
 
 
+def _enable_wal(database: Database) -> None:
+    """Switch to WAL mode; SQLite does not wait for a lock there by itself."""
+    until = time.monotonic() + _LOCK_WAIT_SECONDS
+    while database.journal_mode != "wal":
+        try:
+            database.enable_wal()
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+
+
 class Store:
     """An opened data folder: `db`, `artifacts`, `ledger`."""
 
@@ -86,7 +99,7 @@ class Store:
         database = Database(connection)
         try:
             migrate(database)
-            database.enable_wal()
+            _enable_wal(database)
         except (StoreError, sqlite3.Error) as cause:
             database.close()
             raise StoreError(f"{file}: {cause}") from None
@@ -112,7 +125,7 @@ class Store:
         source, interval, calendar : str
             Where they come from, their spacing and their calendar.
         """
-        with self.db.atomic():
+        with transaction(self.db):
             for symbol, bars in by_symbol(panel):
                 self._write_symbol(symbol, bars, interval)
                 self._describe_symbol(symbol, source, interval, calendar)
@@ -126,7 +139,9 @@ class Store:
         same = (found.to_numpy() == bars[list(COLUMNS)].to_numpy()).all(axis=1)
         old = found[~same & found["open"].notna().to_numpy()]
         keep = "INSERT INTO bar_revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        self.db.conn.executemany(keep, _rows(old, symbol, interval, now()))
+        self.db.conn.executemany(
+            keep, _rows(old, symbol, interval, datetime.now(UTC).isoformat(timespec="microseconds"))
+        )
         write = "INSERT OR REPLACE INTO bars VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         self.db.conn.executemany(write, _rows(bars[~same], symbol, interval))
 
@@ -158,18 +173,19 @@ class Store:
         for name in ("entry_time", "exit_time"):
             table[name] = table[name].map(lambda t: None if pd.isna(t) else t.isoformat())
         rows = table.astype(object).where(table.notna(), None).to_dict("records")
-        with self.db.atomic():
+        with transaction(self.db):
             self.db["trades"].delete_where("run = ?", [run])
             if rows:
                 self.db["trades"].insert_all(rows)
 
     def lend_ledger(self, folder: Path, head: str) -> None:
         """Write the trial chain up to and with the row `head` into a new data folder."""
+        trials = self.ledger.trials()
+        heads = [GENESIS, *(trial.hash for trial in trials)]
+        if head not in heads:
+            raise StoreError(f"the trial ledger has no row {head}")
         with Store.open(folder) as other:
-            for trial in self.ledger.trials():
-                other.db["trials"].insert(asdict(trial))
-                if trial.hash == head:
-                    break
+            other.db["trials"].insert_all(asdict(t) for t in trials[: heads.index(head)])
 
     def start_run(self, study_name: str, identity: str, params: dict[str, object]) -> int:
         """Note that a study begins; returns the run's number."""

@@ -17,6 +17,7 @@ from sqlite_utils import Database
 
 from signalkit.errors import StoreError
 from signalkit.lineage import digest
+from signalkit.store.schema import transaction
 
 GENESIS = "0" * 64
 
@@ -64,7 +65,7 @@ class Ledger:
             Whether the series is that of the holdout.
         """
         configuration = digest(dict(params))
-        with self._db.atomic():
+        with transaction(self._db):
             key = [configuration, series, int(holdout)]
             known = "configuration = ? AND series = ? AND holdout = ?"
             if self._db["trials"].count_where(known, key):

@@ -7,6 +7,8 @@ dicts JSON text. Tables are STRICT: a numpy scalar cannot slip in as a blob.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sqlite_utils import Database
 
@@ -83,6 +85,30 @@ CREATE TABLE audit (
 MIGRATIONS: tuple[str, ...] = (_FIRST,)
 
 
+@contextmanager
+def transaction(database: Database) -> Iterator[None]:
+    """One transaction that holds the write lock from its begin: what it reads stays true."""
+    database.conn.execute("BEGIN IMMEDIATE")
+    whole = False
+    try:
+        yield
+        whole = True
+    finally:
+        database.conn.commit() if whole else database.conn.rollback()
+
+
+def _version(database: Database) -> int:
+    """Number of migrations that a database of ours has had."""
+    # one statement: no other process can come between the two
+    query = """SELECT (SELECT user_version FROM pragma_user_version),
+        (SELECT group_concat(name) FROM sqlite_master)"""
+    found, listed = database.execute(query).fetchone()
+    names = set((listed or "").split(",")) - {""}
+    if (found <= len(MIGRATIONS) and bool(found) != ("trials" in names)) or (names and not found):
+        raise StoreError("the database is not one of signalkit; name another folder")
+    return found
+
+
 def migrate(database: Database) -> None:
     """Bring a database to the newest schema; refuse one that is newer.
 
@@ -92,7 +118,7 @@ def migrate(database: Database) -> None:
         If the file is no database of ours or was written by a newer signalkit.
     """
     try:
-        found = database.execute("PRAGMA user_version").fetchone()[0]
+        found = _version(database)
     except sqlite3.DatabaseError as cause:
         raise StoreError(f"the database cannot be read: {cause}; restore it or remove it") from None
     if found > len(MIGRATIONS):
@@ -101,7 +127,9 @@ def migrate(database: Database) -> None:
             " update signalkit, or name another folder in SIGNALKIT_DATA"
         )
     for number, script in enumerate(MIGRATIONS[found:], start=found + 1):
-        with database.atomic():
+        with transaction(database):
+            if _version(database) >= number:  # another process was first
+                continue
             for statement in script.split(";\n"):
                 database.execute(statement)
             database.execute(f"PRAGMA user_version = {number}")
