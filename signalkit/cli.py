@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -20,6 +21,8 @@ class _Plain(click.Group):
             return super().invoke(ctx)
         except SignalkitError as refused:
             raise click.ClickException(str(refused)) from None
+        except (OSError, sqlite3.Error) as refused:
+            raise click.ClickException(f"the disk or the database refused: {refused}") from None
 
 
 @click.group(cls=_Plain, context_settings={"help_option_names": ["-h", "--help"]})

@@ -142,7 +142,7 @@ def identity(
     modules: Iterable[str],
     upstream: Mapping[str, str],
     data: Mapping[str, str] | None = None,
-    glue: str | None = None,
+    glue: Iterable[str] = (),
 ) -> dict[str, object]:
     """What an artifact was made from, with its `identity`.
 
@@ -158,8 +158,8 @@ def identity(
         Identities of what it is made from.
     data : mapping of str to str, optional
         SHA-256 of every file of data it reads.
-    glue : str, optional
-        Module that calls them; its own source counts, what it imports does not.
+    glue : iterable of str
+        Modules that call them; their own source counts, what they import does not.
 
     Returns
     -------
@@ -170,7 +170,7 @@ def identity(
     parts: dict[str, object] = {
         "stage": stage,
         "params": dict(params),
-        "code": code(modules) | ({glue: _parsed(_file_of(glue))[0]} if glue else {}),
+        "code": code(modules) | {name: _parsed(_file_of(name))[0] for name in glue},
         "environment": libraries(modules),
         "upstream": dict(upstream),
         "data": dict(data or {}),

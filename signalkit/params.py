@@ -240,7 +240,7 @@ def read(path: Path) -> Params:
     content = {} if content is None else content
     if not isinstance(content, dict):
         raise ParamsError(f"{path} must hold sections such as 'labeling:', was {content!r}")
-    return parse(content, where=path, lines=_lines(text))
+    return parse({"study_name": path.stem} | content, where=path, lines=_lines(text))
 
 
 def question(path: Path) -> str:
@@ -341,6 +341,17 @@ def _check_together(params: Params, where: Path | str, lines: dict) -> None:
     if asked.source == "sample" and asked.path:
         place = _place(where, ("collection", "path"), lines)
         raise ParamsError(f"{place}: the sample has no path, was {asked.path!r}; set source: files")
+    for name in ("interval", "calendar", "tz") if asked.source == "sample" else ():
+        found, own = getattr(asked, name), Collection.model_fields[name].default
+        if found != own:
+            place = _place(where, ("collection", name), lines)
+            raise ParamsError(f"{place}: the sample has {own}, was {found!r}; leave it out")
+    lists = {"collection.symbols": asked.symbols, "training.models": params.training.models}
+    lists |= {f"features.{n}": getattr(params.features, n) for n in ("families", "names")}
+    for name, found in lists.items():
+        if len(set(found)) < len(found):
+            place = _place(where, tuple(name.split(".")), lines)
+            raise ParamsError(f"{place}: one stands twice in {found}; keep one")
     order = [("collection.start", asked.start), ("validation.holdout_from", held.holdout_from)]
     order += [("collection.end", asked.end)]
     dated = [(name, timestamp(text), text) for name, text in order if text]

@@ -24,8 +24,8 @@ def _check_span(span: int, least: int) -> None:
 
 
 @njit(cache=True)
-def _rolling_std(values: np.ndarray, span: int) -> np.ndarray:
-    """Sample standard deviation (ddof 1) of each full trailing window."""
+def rolling_std(values: np.ndarray, span: int, ddof: int) -> np.ndarray:
+    """Standard deviation of each full trailing window, NaN before it."""
     out = np.full(len(values), np.nan)
     for i in range(span - 1, len(values)):
         mean = 0.0
@@ -35,7 +35,7 @@ def _rolling_std(values: np.ndarray, span: int) -> np.ndarray:
         total = 0.0
         for j in range(i - span + 1, i + 1):
             total += (values[j] - mean) ** 2
-        out[i] = math.sqrt(total / (span - 1))
+        out[i] = math.sqrt(total / (span - ddof))
     return out
 
 
@@ -77,7 +77,7 @@ def realised(close: np.ndarray, span: int) -> np.ndarray:
     [nan, nan, 0.9803]
     """
     _check_span(span, 2)
-    return _rolling_std(np.diff(np.log(close), prepend=np.nan), span)
+    return rolling_std(np.diff(np.log(close), prepend=np.nan), span, 1)
 
 
 def parkinson(high: np.ndarray, low: np.ndarray, span: int) -> np.ndarray:

@@ -54,7 +54,7 @@ STUDIES = st.tuples(
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(STUDIES)
 def test_params_come_back_equal_from_a_dump_and_from_yaml(tmp_path_factory, content):
-    asked = params.parse(content)
+    asked = params.parse({"study_name": "study"} | content)
     assert params.parse(asked.model_dump()) == asked
     file = tmp_path_factory.mktemp("params") / "study.yaml"
     file.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
@@ -141,7 +141,7 @@ def test_a_path_without_a_file_is_refused(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "# only a question?", "{}", "---", "labeling: {}"])
 def test_a_file_that_asks_for_nothing_asks_for_the_sample(read, text):
-    assert read(text) == params.Params()
+    assert read(text).model_copy(update={"study_name": "quickstart"}) == params.Params()
     assert params.Params().collection.source == "sample"
 
 

@@ -29,10 +29,11 @@ _TOLERANCE = 1e-9
 class Backtest:
     """What a simulation gave.
 
-    `equity` holds `strategy` and `hold` (equal shares bought at the first fill, same
-    costs), multiples of the starting capital at each bar end; `positions` the fraction of
-    equity in each symbol; `trades` the round trips; `fees` and `slippage` the costs paid, in
-    starting capitals; `traded` the sum of what was traded, in equities of the time.
+    `equity` holds `strategy` and `hold` (the capital in equal parts, each buys its symbol
+    once at its first bar, same costs), multiples of the starting capital at each bar end;
+    `positions` the fraction of equity in each symbol; `trades` the round trips; `fees` and
+    `slippage` the costs paid, in starting capitals; `traded` the sum of what was traded, in
+    equities of the time.
     """
 
     equity: pd.DataFrame
@@ -173,7 +174,7 @@ def simulate(
     rules = (FILLS.index(fill), float(fee_bps), float(slippage_bps))
     arrays = open_.to_numpy(copy=True), close.to_numpy(copy=True)
     equity, held, fills, ruin = _run(*arrays, target.to_numpy(copy=True), *rules)
-    hold = _run(*arrays, _buy_and_hold(close), *rules)[0]
+    hold = _buy_and_hold(*arrays, rules)
     both = pd.DataFrame({"strategy": equity, "hold": hold}, index=target.index)
     positions = pd.DataFrame(held, index=target.index, columns=target.columns)
     trades = round_trips(fills, close, fee_bps, ruin=ruin)
@@ -218,9 +219,14 @@ def _targets(panel: pd.DataFrame, wanted: pd.Series, max_leverage: float) -> pd.
     return target
 
 
-def _buy_and_hold(close: pd.DataFrame) -> np.ndarray:
-    """Equal shares of every symbol, decided once at its first bar."""
-    target = np.full(close.shape, np.nan)
-    first = np.argmax(close.notna().to_numpy(), axis=0)
-    target[first, np.arange(close.shape[1])] = 1.0 / close.shape[1]
-    return target
+def _buy_and_hold(
+    open_: np.ndarray, close: np.ndarray, rules: tuple[int, float, float]
+) -> np.ndarray:
+    """Equity of one account a symbol, each of which buys once at its symbol's first bar."""
+    accounts = []
+    for s in range(close.shape[1]):
+        target = np.full((len(close), 1), np.nan)
+        target[np.argmax(~np.isnan(close[:, s]))] = 1.0
+        mine = np.ascontiguousarray(open_[:, [s]]), np.ascontiguousarray(close[:, [s]])
+        accounts.append(_run(*mine, target, *rules)[0])
+    return np.mean(accounts, axis=0)

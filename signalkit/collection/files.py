@@ -112,12 +112,17 @@ def read_file(
     return bars
 
 
-def _read_table(path: Path, symbol: str | None) -> pd.DataFrame:
-    """Columns `time open high low close volume` of the file, prices as float64."""
+def _read_csv(path: Path, nrows: int | None = None) -> pd.DataFrame:
+    """Rows of a CSV file, plain or gzip by its first bytes."""
     with path.open("rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"
+    return pd.read_csv(path, compression="gzip" if compressed else None, nrows=nrows)
+
+
+def _read_table(path: Path, symbol: str | None) -> pd.DataFrame:
+    """Columns `time open high low close volume` of the file, prices as float64."""
     try:
-        raw = pd.read_csv(path, compression="gzip" if compressed else None)
+        raw = _read_csv(path)
     except (ValueError, EOFError, OSError, zlib.error) as cause:
         raise DataError(f"not a CSV file with a header ({cause})") from None
     raw.columns = [str(name).strip().lower().replace(" ", "_") for name in raw.columns]
@@ -137,9 +142,7 @@ def _read_table(path: Path, symbol: str | None) -> pd.DataFrame:
 
 def check_names_symbols(path: Path) -> None:
     """Refuse a file without a symbol column as the source of several symbols."""
-    with path.open("rb") as file:
-        compressed = file.read(2) == b"\x1f\x8b"
-    names = pd.read_csv(path, compression="gzip" if compressed else None, nrows=0).columns
+    names = _read_csv(path, nrows=0).columns
     if "symbol" not in [str(name).strip().lower() for name in names]:
         raise DataError(
             f"{path}: no symbol column tells its rows apart; write {{symbol}} in the path"
@@ -244,4 +247,8 @@ def _bar_ends(
         raise DataError(
             f"row {row} is {found} after the row before it, less than the interval {interval}"
         )
-    return (opens + length).rename("time")
+    ends = (opens + length).rename("time")
+    if calendar == ALWAYS_OPEN:
+        return ends
+    closes = expected_times(opens[0], opens[-1] + pd.Timedelta(7, "D"), "1d", calendar)
+    return pd.DatetimeIndex(np.minimum(ends, closes[closes.searchsorted(opens, side="right")]))

@@ -44,8 +44,11 @@ def data_files(source: str, symbols: Sequence[str], path: str | None = None) -> 
         raise ParamsError("collection.path: files needs one, such as 'prices/{symbol}.csv'")
     files = {symbol: ROOT / path.replace("{symbol}", symbol) for symbol in symbols}
     for symbol, file in files.items():
-        if not file.exists():
-            raise ParamsError(f"collection.path: no file {file} for the symbol {symbol}")
+        if not file.is_file():
+            raise ParamsError(
+                f"collection.path: {file} is no file for the symbol {symbol}; write one such as"
+                " 'prices/{symbol}.csv'"
+            )
     return files
 
 
@@ -123,7 +126,7 @@ def load(
 def _within(bars: pd.DataFrame, symbol: str, start: str | None, end: str | None) -> pd.DataFrame:
     """Bars that end from start to end."""
     kept = bars.loc[pd.Timestamp(timestamp(start)) if start else None :]
-    kept = kept.loc[: pd.Timestamp(timestamp(end)) if end else None]
+    kept = kept.loc[: _last_moment(end) if end else None]
     if kept.empty:
         span = f"{bars.index[0]:%Y-%m-%d} to {bars.index[-1]:%Y-%m-%d}"
         raise DataError(
@@ -131,3 +134,10 @@ def _within(bars: pd.DataFrame, symbol: str, start: str | None, end: str | None)
         )
     kept.attrs = {}
     return kept
+
+
+def _last_moment(end: str) -> pd.Timestamp:
+    """The time that `end` names; of a date alone, its last moment."""
+    moment = pd.Timestamp(timestamp(end))
+    whole_day = "T" not in end and ":" not in end
+    return moment + pd.Timedelta(1, "D") - pd.Timedelta(1, "us") if whole_day else moment

@@ -42,19 +42,6 @@ def rolling_min(values: np.ndarray, span: int) -> np.ndarray:
 
 
 @njit(cache=True)
-def rolling_std(values: np.ndarray, span: int, ddof: int) -> np.ndarray:
-    """Standard deviation of each full trailing window."""
-    out = np.full(len(values), np.nan)
-    means = rolling_mean(values, span)
-    for i in range(span - 1, len(values)):
-        total = 0.0
-        for j in range(i - span + 1, i + 1):
-            total += (values[j] - means[i]) ** 2
-        out[i] = math.sqrt(total / (span - ddof))
-    return out
-
-
-@njit(cache=True)
 def rolling_skewness(values: np.ndarray, span: int) -> np.ndarray:
     """Third standardised moment of each full trailing window, 0 where nothing moves."""
     out = np.full(len(values), np.nan)

@@ -15,8 +15,8 @@ from signalkit.features.kernels import (
     rolling_max,
     rolling_mean,
     rolling_min,
-    rolling_std,
 )
+from signalkit.volatility import rolling_std
 
 
 @declare("rsi_14", "technical", warmup=14, unit="0 to 1", description="relative strength index")

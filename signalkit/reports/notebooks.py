@@ -15,9 +15,9 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from signalkit import PACKAGE, ROOT, errors, lineage
+from signalkit import ROOT, errors, lineage
 from signalkit.errors import DataError, SignalkitError
-from signalkit.reports.page import to_html
+from signalkit.reports.page import TEMPLATES, to_html
 from signalkit.store import Artifact
 from signalkit.study import Study
 
@@ -57,7 +57,7 @@ def identity(file: Path, study: Study) -> dict[str, Any]:
     upstream = {"collection": study.identity("collection")["identity"]}
     if notebook.metadata.get("signalkit", {}).get("reads_ledger"):
         upstream["ledger"] = study.store.ledger.head()
-    templates = sorted(p for p in (PACKAGE / "templates").rglob("*") if p.is_file())
+    templates = sorted(p for p in (TEMPLATES / "page").iterdir() if p.is_file())
     return lineage.identity(
         "notebook",
         params=study.params.model_dump() | {"cells": lineage.digest(cells)},
@@ -88,8 +88,12 @@ def executed(file: Path, study: Study, failed: Path) -> Artifact:
     if found:
         logger.info("%s unchanged, read", file.stem)
         return found
-    begun = time.monotonic()
-    notebook = execute(file, failed, given=json.loads(study.params.model_dump_json()))
+    begun, alone = time.monotonic(), False
+    while not alone:  # a trial that another study added meanwhile is not in what was executed
+        head = study.store.ledger.head()
+        notebook = execute(file, failed, given=json.loads(study.params.model_dump_json()))
+        mine = lineage.digest(study.configuration())
+        alone = all(trial.configuration == mine for trial in study.store.ledger.since(head))
     logger.info("%s executed in %.1f s", file.stem, time.monotonic() - begun)
     files = {
         EXECUTED: (nbformat.writes(notebook) + "\n").encode(),
@@ -140,7 +144,7 @@ def execute(file: Path, failed: Path, given: dict[str, Any]) -> NotebookNode:
         text = f"{type(cause).__name__}: {str(cause).splitlines()[0]}"
         raise SignalkitError(_failure(file, None, text, failed)) from None
     _check_whole(file, notebook, failed)
-    failed.unlink()
+    failed.unlink(missing_ok=True)
     return cleaned(notebook)
 
 

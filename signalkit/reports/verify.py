@@ -101,11 +101,14 @@ def _read(file: Path) -> dict:
 def _compare_folders(reported: Path, again: Path) -> tuple[int, list[Difference]]:
     """Compare every file that a report consists of."""
     total, found = 0, []
-    for made in sorted(again.iterdir()):
-        mine = reported / made.name
-        if not mine.exists():
-            found.append(Difference(made.name, "missing", "made again"))
+    names = {p.name for p in (*again.iterdir(), *reported.iterdir())}
+    for name in sorted(n for n in names if not n.endswith(".failed.ipynb")):
+        mine, made = reported / name, again / name
+        if not (mine.exists() and made.exists()):
+            there = ["there" if file.exists() else "missing" for file in (mine, made)]
+            found.append(Difference(name, *there))
             continue
+        before = len(found)
         parts = _parts(mine), _parts(made)
         total += len(parts[1])
         for one, other in zip_longest(*parts, fillvalue=("the end", "")):
@@ -114,6 +117,8 @@ def _compare_folders(reported: Path, again: Path) -> tuple[int, list[Difference]
                 found.append(Difference(f"{made.name}, {name}", one[1], other[1]))
                 if one[0] != other[0]:  # no longer the same layout: the rest would all differ
                     break
+        if len(found) == before and mine.read_bytes() != made.read_bytes():
+            found.append(Difference(f"{name}, what is not shown as text", "other", "bytes"))
     return total, found
 
 

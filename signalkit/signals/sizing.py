@@ -20,6 +20,7 @@ def target_weights(
     predictions: pd.DataFrame,
     horizon: int,
     *,
+    bars: pd.MultiIndex | None = None,
     threshold: float = 0.0,
     direction: str = "long_short",
     leverage: float = 1.0,
@@ -32,6 +33,8 @@ def target_weights(
         One model's predictions: `p_buy` and `p_sell`, or `prediction` where those are NaN.
     horizon : int
         Bars a slice is held, at least 1.
+    bars : MultiIndex of (symbol, time), optional
+        All bars; those from a symbol's first prediction on that have none ask for nothing.
     threshold : float
         Smallest p_buy - p_sell (or predicted return) that asks for a position.
     direction : str
@@ -61,7 +64,16 @@ def target_weights(
     side = np.sign(score).where(score.abs() >= threshold, 0.0)
     if direction == "long_only":
         side = side.clip(lower=0.0)
+    if bars is not None:
+        side = side.reindex(_from_first(side.index, bars), fill_value=0.0)
     n_symbols = predictions.index.unique("symbol").size
     slices = side.groupby(level="symbol", sort=False).rolling(horizon, min_periods=1).sum()
     weight = slices.droplevel(0) / horizon * (leverage / n_symbols)
     return weight.to_frame("weight")
+
+
+def _from_first(predicted: pd.MultiIndex, bars: pd.MultiIndex) -> pd.MultiIndex:
+    """The bars of each symbol from its first prediction on."""
+    first = predicted.to_frame(index=False).groupby("symbol")["time"].min()
+    begins = first.reindex(bars.get_level_values("symbol")).to_numpy()
+    return bars[bars.get_level_values("time").to_numpy() >= begins]

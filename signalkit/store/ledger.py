@@ -8,7 +8,7 @@ correct for luck take their count from here, never from an argument.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +17,7 @@ from sqlite_utils import Database
 
 from signalkit.errors import StoreError
 from signalkit.lineage import digest
+from signalkit.params import timestamp
 from signalkit.store.schema import transaction
 
 GENESIS = "0" * 64
@@ -94,6 +95,28 @@ class Ledger:
         """Distinct configurations seen, on the research bars or on the holdout."""
         query = "SELECT count(DISTINCT configuration) FROM trials WHERE holdout = ?"
         return self._db.execute(query, [int(holdout)]).fetchone()[0]
+
+    def opened(self, source: str, symbols: Sequence[str], border: str) -> int:
+        """Distinct configurations that have seen returns at or after a border.
+
+        Those that opened their holdout, and those whose own border lies later, on the same
+        source and any of the same symbols.
+        """
+        seen = set()
+        for trial in self.trials():
+            asked = json.loads(trial.params)
+            kept = asked.get("collection", {})
+            same = kept.get("source") == source and set(kept.get("symbols", ())) & set(symbols)
+            theirs = asked.get("validation", {}).get("holdout_from", border)
+            if same and (trial.holdout or timestamp(theirs) > timestamp(border)):
+                seen.add(trial.configuration)
+        return len(seen)
+
+    def since(self, head: str) -> list[Trial]:
+        """Rows added after the row whose hash is `head`."""
+        rows = self.trials()
+        known = [row.seq for row in rows if row.hash == head]
+        return [row for row in rows if not known or row.seq > known[0]]
 
     def check(self) -> None:
         """Refuse a ledger with a changed, missing or reordered row.

@@ -22,10 +22,13 @@ def check_cells() -> None:
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     cells = shell.user_ns.get("In", []) if shell is not None else []
+    newest = {}
     for cell in cells:
-        names = _assigned(cell)
-        if cell.startswith("# Parameters") or "study_name" in names:
-            check_names(names)
+        injected = cell.startswith("# Parameters")
+        if injected or "study_name" in _assigned(cell):
+            newest[injected] = cell
+    for cell in newest.values():
+        check_names(_assigned(cell))
 
 
 def _assigned(cell: str) -> list[str]:
@@ -58,6 +61,8 @@ def check_lengths(study: Study, panel: pd.DataFrame) -> None:
     clock = panel.index.unique("time")
     n_bars = int((clock < holdout_from(study.params)).sum())
     lead = max(features.CATALOG[name].warmup for name in names_of(study))
+    if study.params.labeling.target == "signal_direction":
+        lead = max(lead, study.params.labeling.volatility_span)
     need = lead + held.train + held.gap + held.test
     if n_bars < need:
         raise DataError(

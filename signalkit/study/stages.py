@@ -69,7 +69,7 @@ def names_of(study: Study) -> list[str]:
 
 def _collect(study: Study, scope: str) -> Made:
     """Bars from the source, checked, into the store."""
-    panel, kept = study.collected, study.params.collection
+    panel, kept = study.every_bar, study.params.collection
     study.store.write_bars(
         panel, source=kept.source, interval=kept.interval, calendar=kept.calendar
     )
@@ -81,7 +81,7 @@ def _build(study: Study, scope: str) -> Made:
     return {"features": features.build(study.panel(scope), names_of(study))}, {}
 
 
-def _features_asked(study: Study) -> dict[str, Any]:
+def features_asked(study: Study) -> dict[str, Any]:
     """Names of the features, and the source of those that are not ours."""
     names = names_of(study)
     own = {n: features.CATALOG[n] for n in names}
@@ -160,6 +160,7 @@ def _weigh(study: Study, scope: str) -> Made:
     weights = signals.target_weights(
         found.xs(training.ENSEMBLE, level="model_id"),
         study.params.labeling.horizon,
+        bars=study.panel(scope).index,
         threshold=study.params.signals.threshold,
         direction=study.params.signals.direction,
         leverage=study.params.backtesting.max_leverage,
@@ -188,6 +189,7 @@ def _simulate(study: Study, scope: str) -> Made:
     )
     return {
         "equity": result.equity,
+        "returns": result.returns,
         "positions": result.positions,
         "trades": trades,
         "statistics": backtesting.statistics(result, study.periods_per_year),
@@ -209,7 +211,7 @@ STAGES: dict[str, Stage] = {
         ("signalkit.collection",),
         lambda study: study.params.collection.model_dump(),
     ),
-    "features": Stage(_build, ("signalkit.features",), _features_asked, ("collection",)),
+    "features": Stage(_build, ("signalkit.features",), features_asked, ("collection",)),
     "labeling": Stage(
         _label,
         ("signalkit.labeling",),
@@ -250,7 +252,7 @@ STAGES: dict[str, Stage] = {
         ("signalkit.backtesting",),
         lambda study: (
             study.params.backtesting.model_dump(exclude={"open_holdout"})
-            | study.params.validation.model_dump(include={"draws", "level"})
+            | study.params.validation.model_dump(include={"draws", "level", "holdout_from"})
             | {"block": study.block, "seed": study.params.training.seed}
         ),
         ("collection", "signals"),

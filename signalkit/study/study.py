@@ -21,7 +21,14 @@ from signalkit.errors import LeakError
 from signalkit.splits import WalkForward
 from signalkit.store import Artifact, Artifacts, Store, data_folder
 from signalkit.study.checks import check_cells, check_holdout, check_lengths
-from signalkit.study.stages import RESEARCH, STAGES, WHOLE, holdout_from, load
+from signalkit.study.stages import (
+    RESEARCH,
+    STAGES,
+    WHOLE,
+    features_asked,
+    holdout_from,
+    load,
+)
 
 # blocks of the bootstrap last at least this many horizons
 _BLOCK_HORIZONS = 4
@@ -91,7 +98,7 @@ class Study:
             modules=made.modules,
             upstream=upstream,
             data=self._data_digests if stage == "collection" else None,
-            glue="signalkit.study.stages",
+            glue=("signalkit.study.stages", "signalkit.study.study"),
         )
 
     @cached_property
@@ -102,12 +109,23 @@ class Study:
         return {symbol: lineage.file_digest(file) for symbol, file in files.items()}
 
     def artifact(self, stage: str, scope: str = RESEARCH) -> Artifact:
-        """A stage's artifact: read where it exists, else made and stored."""
-        if scope == WHOLE and not self.params.backtesting.open_holdout:
+        """A stage's artifact: read where it exists, else made and stored.
+
+        Raises
+        ------
+        LeakError
+            If it holds bars of the holdout and the params leave that closed.
+        """
+        closed = not self.params.backtesting.open_holdout
+        if closed and (scope == WHOLE or stage == "collection"):
             raise LeakError(
                 "the holdout is closed; set backtesting: {open_holdout: true} to read bars from"
                 f" {self.params.validation.holdout_from} on, and it is counted"
             )
+        return self._artifact(stage, scope)
+
+    def _artifact(self, stage: str, scope: str) -> Artifact:
+        """A stage's artifact, for the stages themselves."""
         key = (stage, scope)
         if not self._found:
             self.check()
@@ -131,12 +149,15 @@ class Study:
         ParamsError, DataError, SourceError
             With the place in the params and what would do.
         """
-        check_holdout(self.params, self.collected)
-        check_lengths(self, self.collected)
+        check_holdout(self.params, self.every_bar)
+        check_lengths(self, self.every_bar)
 
     @cached_property
-    def collected(self) -> pd.DataFrame:
-        """Every bar that the collection section asks for; getting it stores nothing."""
+    def every_bar(self) -> pd.DataFrame:
+        """Every bar that the collection section asks for, the holdout's too.
+
+        For `check` and the collection stage alone; getting it stores nothing.
+        """
         kept = Artifacts(data_folder() / "artifacts")
         found = kept.find("collection", self.identity("collection")["identity"])
         return found.table("bars") if found else load(self.params)
@@ -149,11 +170,11 @@ class Study:
 
     def panel(self, scope: str) -> pd.DataFrame:
         """Bars of a scope: before the holdout, or all where it is open."""
-        self.artifact("collection", scope)
         if scope == WHOLE:
-            return self.collected
-        times = self.collected.index.get_level_values("time")
-        return self.collected[times < holdout_from(self.params)]
+            return self.artifact("collection", scope).table("bars")
+        self._artifact("collection", scope)
+        times = self.every_bar.index.get_level_values("time")
+        return self.every_bar[times < holdout_from(self.params)]
 
     def features(self) -> pd.DataFrame:
         """Features of the bars, NaN in warm-up."""
@@ -210,12 +231,21 @@ class Study:
         found = self.artifact("backtesting", scope)
         series = lineage.file_digest(found.path("equity.parquet"))
         self.store.ledger.record(
-            self.params.configuration(),
+            self.configuration(),
             series=series,
             artifact=found.identity,
             holdout=scope == WHOLE,
         )
         return found
+
+    def configuration(self) -> dict[str, Any]:
+        """Everything that tells this trial from another, features by name and source."""
+        return self.params.configuration() | {"features": features_asked(self)}
+
+    def opened(self) -> int:
+        """Configurations that have seen returns of this study's holdout."""
+        kept, border = self.params.collection, self.params.validation.holdout_from
+        return self.store.ledger.opened(kept.source, kept.symbols, border)
 
     def verdict(self) -> pd.DataFrame:
         """The verdict's table: value, interval, baseline, number of trials."""
@@ -243,10 +273,14 @@ class Study:
                 f"{symbol} opens equal the previous close on {row['stale_opens']:.0%} of bars, so"
                 f" they were not traded at; orders here fill at {fill}."
             )
-        opened = self.store.ledger.count(holdout=True)
+        if self.params.collection.source == "sample":
+            told.append("The sample's bars are price indices: holding them paid dividends besides.")
+        if (self.signals()["weight"] < 0).any():
+            told.append("Short positions pay neither interest nor dividends here; cash earns none.")
         border = self.params.validation.holdout_from
         told.append(
-            f"Bars from {border} on are held out; {opened} configurations have opened them."
+            f"Bars from {border} on are held out; {self.opened()} configurations have seen returns"
+            " there."
         )
         return told
 

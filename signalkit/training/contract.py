@@ -26,7 +26,10 @@ _ABOUT = "model.json"
 
 def threads() -> int:
     """Threads a fit may use: SIGNALKIT_THREADS, else the processors of this process."""
-    return int(os.environ.get("SIGNALKIT_THREADS") or len(os.sched_getaffinity(0)))
+    named = os.environ.get("SIGNALKIT_THREADS") or str(len(os.sched_getaffinity(0)))
+    if not named.isdigit() or int(named) < 1:
+        raise ParamsError(f"SIGNALKIT_THREADS must be a whole number above 0, was {named!r}")
+    return int(named)
 
 
 class Model(ABC):

@@ -45,7 +45,17 @@ def _scorer(rows: pd.DataFrame) -> Callable[[np.ndarray], pd.Series]:
     if np.isfinite(shares).all():
         return metrics.classifier(actual, shares)
     guess = rows["prediction"].to_numpy()
-    return lambda weight: metrics.regression(actual, guess, weight=weight)
+    symbols = rows.index.get_level_values("symbol")
+    parts = [np.flatnonzero(symbols == symbol) for symbol in symbols.unique()]
+
+    def scores(weight: np.ndarray) -> pd.Series:
+        found = metrics.regression(actual, guess, weight=weight)
+        drawn = [p for p in parts if weight[p].any()]
+        within = [metrics.regression(actual[p], guess[p], weight=weight[p])["ic"] for p in drawn]
+        found["ic"] = np.mean(within)  # over time within a symbol, not across them
+        return found
+
+    return scores
 
 
 def scores(

@@ -1,7 +1,7 @@
 """The verdict: one table and the words that follow from its numbers, never the reverse.
 
-An edge is claimed only when the prediction beats its baseline and the Sharpe ratio after
-costs beats holding, each by an interval that leaves out 0.
+An edge is claimed only when the prediction beats its baseline, the Sharpe ratio after costs
+beats holding, and that ratio is itself above 0, each by an interval that leaves out 0.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ SHOWN = {
 # Daily direction is hardly ever predicted better than this out of sample; a score above it
 # is a leak until shown otherwise. (Accuracies of 0.50 to 0.56 are what the literature
 # reports: Gu, Kelly, Xiu 2020, table 1, monthly R2 under 0.4 %.)
-TOO_GOOD = {"auc_direction": 0.60, "accuracy_gain": 0.10, "ic": 0.20, "r2": 0.05}
+TOO_GOOD = {
+    "AUC's distance from 0.5": 0.10,
+    "accuracy's lead": 0.10,
+    "information coefficient": 0.20,
+    "R²": 0.05,
+    "Sharpe ratio": 3.0,
+}
 _NAMES = {
     "auc_direction": "AUC, buys against sells",
     "accuracy": "accuracy",
@@ -79,7 +85,7 @@ def words(table: pd.DataFrame, *, trials: int, level: float) -> list[str]:
         Coverage of the intervals.
     """
     prediction, money = table.iloc[0], table.iloc[-1]
-    found = prediction["says"] == "better" and money["says"] == "better"
+    found = prediction["says"] == "better" and money["says"] == "better" and money["low"] > 0
     first = "An edge is seen: " if found else "No edge is seen: "
     first += (
         f"{table.index[0]} is {prediction['value']:.3f} with {level:.0%} interval"
@@ -90,23 +96,25 @@ def words(table: pd.DataFrame, *, trials: int, level: float) -> list[str]:
     )
     count = f"{trials} configuration{'s' if trials != 1 else ''}"
     luck = f"The ledger holds {count} whose returns were seen"
-    luck += "; the more there are, the more of this can be luck." if trials > 1 else "."
+    more = "; the more there are, the more of this is luck, and the verdict does not correct for it"
+    luck += f"{more}." if trials > 1 else "."
     return [first, _believable(table, level), luck]
 
 
 def _believable(table: pd.DataFrame, level: float) -> str:
     """Whether the scores are of a size that markets are known to allow."""
-    lead = table["lead"]
+    value = table["value"]
     found = {
-        "auc_direction": table["value"].get(_NAMES["auc_direction"]),
-        "accuracy_gain": lead.get(_NAMES["accuracy"]),
-        "ic": table["value"].get(_NAMES["ic"]),
-        "r2": table["value"].get(_NAMES["r2"]),
+        "AUC's distance from 0.5": abs(value.get(_NAMES["auc_direction"], 0.5) - 0.5),
+        "accuracy's lead": table["lead"].get(_NAMES["accuracy"], 0.0),
+        "information coefficient": abs(value.get(_NAMES["ic"], 0.0)),
+        "R²": value.get(_NAMES["r2"], 0.0),
+        "Sharpe ratio": abs(value.iloc[-1]),
     }
-    for name, value in found.items():
-        if value is not None and value > TOO_GOOD[name]:
+    for name, size in found.items():
+        if size > TOO_GOOD[name]:
             return (
-                f"Too good to be believed: {name.replace('_', ' ')} is {value:.3f}, above"
+                f"Too good to be believed: {name} is {size:.3f}, above"
                 f" {TOO_GOOD[name]:.2f}, the most that bar data is known to give; look for a leak"
                 " before anything else."
             )

@@ -118,7 +118,6 @@ def _predicted(
     columns = dict(zip(PROBABILITIES, shares.T, strict=True)) | {
         "prediction": model.predict(features, rows),
         "confidence": shares.max(axis=1),
-        "known_at": settled["known_at"].to_numpy(),
         "actual": settled["label"].to_numpy(),
         "target": model.target,
         "model_id": model_id,

@@ -154,17 +154,17 @@ def test_equity_and_trades_equal_those_of_a_plain_event_loop(game):
 
 @EXAMPLES
 @given(games())
-def test_holding_is_an_equal_share_of_every_symbol_bought_at_its_first_bar(game):
+def test_holding_is_a_share_of_the_capital_for_every_symbol_bought_at_its_first_bar(game):
     panel, weight, rules = game
     got = simulate(panel, weight, **rules)
     times = panel.index.get_level_values("time")
     later = panel[times >= weight.index.get_level_values("time").min()]
-    firsts = later.reset_index().groupby("symbol")["time"].min()
-    share = pd.Series(1 / len(firsts), list(firsts.items()))
-    share.index = pd.MultiIndex.from_tuples(share.index, names=["symbol", "time"])
-    expected, _ = played(panel, share, **rules)
-    expected = expected.reindex(got.equity.index, fill_value=1.0)
-    np.testing.assert_allclose(got.equity["hold"], expected, rtol=1e-9)
+    accounts = []
+    for symbol in later.index.unique("symbol"):
+        mine = later.loc[[symbol]]
+        equity, _ = played(mine, pd.Series(1.0, mine.index[:1]), **rules)
+        accounts.append(equity.reindex(got.equity.index).ffill().fillna(1.0))
+    np.testing.assert_allclose(got.equity["hold"], np.mean(accounts, axis=0), rtol=1e-9)
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)

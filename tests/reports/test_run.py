@@ -148,6 +148,27 @@ def test_a_name_nobody_declares_is_an_error_in_papermill_alone(own_store, tmp_pa
         notebooks.execute(file, tmp_path / "failed.ipynb", given=given)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "labeling: {target: target_return, horizon: 1}\nvalidation: {expanding: true, gap: 5,"
+        ' train: 400, test: 300, draws: 100, holdout_from: "2004-01-01"}\n'
+        "training: {models: [LIGHTGBM], rounds: 5}\nfeatures: {names: [return_5]}\n"
+        'collection: {end: "2004-12-31", symbols: [NASDAQ]}\n',
+        "signals: {direction: long_only, threshold: 0.9}\nbacktesting: {fill: next_open,"
+        " open_holdout: true}\nvalidation: {train: 400, test: 200, step: 300, draws: 100,"
+        ' holdout_from: "2004-01-01"}\ntraining: {rounds: 5}\ncollection: {end: "2004-12-31"}\n',
+    ],
+    ids=["numeric target, one of everything", "no trades, holdout open"],
+)
+def test_a_study_far_from_the_quickstart_runs_to_its_report(own_store, tmp_path, text):
+    file = tmp_path / "other.yaml"
+    file.write_text(text)
+    done = CliRunner().invoke(cli.main, ["run", str(file)])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip().endswith("other/index.html")
+
+
 def test_identity_follows_cells_and_params_and_the_ledger_only_where_it_is_read(own_store):
     study, other = Study.open(), Study.open(labeling={"horizon": 6})
     first, *_, last = notebooks.notebook_files()
