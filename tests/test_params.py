@@ -32,11 +32,11 @@ NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", fullmatch=True)
 STUDIES = st.tuples(
     section(
         "collection",
-        symbols=st.lists(NAMES, min_size=1, max_size=3),
+        symbols=st.lists(NAMES, min_size=1, max_size=3, unique=True),
         interval=st.sampled_from(["1m", "15m", "4h", "1d", "1w"]),
         start=st.dates(date(1999, 1, 1), date(2004, 12, 31)).map(date.isoformat) | st.none(),
         calendar=st.text(max_size=8),
-    ),
+    ).map(lambda found: (found[0], {"source": "files", "path": "{symbol}.csv"} | found[1])),
     section("labeling", horizon=st.integers(1, 10**6), threshold=st.floats(0, 1e9)),
     section("training", learning_rate=st.floats(1e-12, 1), seed=st.integers(0, 2**31 - 1)),
     section(

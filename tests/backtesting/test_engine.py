@@ -349,3 +349,12 @@ def test_refuses_rules_that_make_no_sense(options, says):
 def test_refuses_bars_that_break_their_rule():
     with pytest.raises(DataError, match="high must not be under"):
         simulate(TABLE.assign(high=1.0), at(1.0))
+
+
+def test_holding_borrows_nothing_when_a_symbol_starts_late():
+    # A triples before B is there; holding keeps half the capital for B until then
+    late = bars([1, 1], [1, 1], hours(4)[2:])
+    panel = pd.concat({"A": bars([1, 1, 3, 3], [1, 3, 3, 3]), "B": late}, names=["symbol", "time"])
+    weight = pd.Series({("A", START): 0.0}).rename_axis(["symbol", "time"])
+    got = simulate(panel, weight, fill="close")
+    assert got.equity["hold"].tolist() == pytest.approx([1.0, 2.0, 2.0, 2.0])

@@ -342,3 +342,13 @@ def test_real_days_of_one_stock_among_many_end_at_the_close():
     assert (found.interval, found.rows, found.gaps) == ("1d", 1258, 0)
     assert found.first == pd.Timestamp("2012-09-04 16:00", tz="America/New_York")
     assert bars.loc["2012-11-23"].index[0].hour == 18  # the day after Thanksgiving
+
+
+def test_the_last_bar_of_a_session_ends_at_its_close(tmp_path):
+    opens = ["09:30", "10:30", "11:30", "12:30", "13:30", "14:30", "15:30"]
+    rows = "".join(f"2024-01-10T{time},10,11,9,10,5\n" for time in opens)
+    file = tmp_path / "hours.csv"
+    file.write_text(f"time,open,high,low,close,volume\n{rows}")
+    got = read_file(file, interval="1h", tz="America/New_York", calendar="XNYS")
+    assert got.index[-1] == pd.Timestamp("2024-01-10 21:00", tz="UTC")
+    assert got.index[0] == pd.Timestamp("2024-01-10 15:30", tz="UTC")

@@ -131,3 +131,8 @@ def test_a_broken_file_is_named(path, tmp_path):
     (tmp_path / "AAA.csv").write_text(HEAD + "2024-01-01 00:00,1,2,3,4,5\n")
     with pytest.raises(DataError, match=r"AAA\.csv: .*row 0"):
         load("files", ["BBB", "AAA"], "1h", path=path, calendar="24/7")
+
+
+def test_an_end_without_a_time_takes_in_its_day():
+    panel = load("sample", ["SP500"], "1d", "2015-12-30", "2015-12-31")
+    assert [str(t.date()) for t in panel.loc["SP500"].index] == ["2015-12-30", "2015-12-31"]

@@ -6,7 +6,7 @@ import pytest
 
 from signalkit import causality, collection
 from signalkit.errors import DataError, LeakError, ParamsError
-from signalkit.features import CATALOG, build, register
+from signalkit.features import CATALOG, Feature, build, register
 
 # their averages forget a bar by and by, not at once
 RECURSIVE = {"rsi_14", "macd_histogram", "atr_14"}
@@ -140,3 +140,13 @@ def test_register_refuses_what_is_no_column(mine):
     with pytest.raises(DataError, match="Series or DataFrame"):
         register(lambda bars: 1.0, name=mine, family="own", warmup=0)
     assert mine not in CATALOG
+
+
+def test_functions_of_one_source_that_give_other_numbers_have_other_identities(mine):
+    def lagged(span):
+        return lambda bars: bars["close"].pct_change(span)
+
+    one = Feature(mine, "own", 1, "ratio", "", lagged(1))
+    other = Feature(mine, "own", 5, "ratio", "", lagged(5))
+    assert one.source() != other.source()
+    assert one.source() == Feature(mine, "own", 1, "ratio", "", lagged(1)).source()

@@ -96,3 +96,23 @@ def test_the_command_says_which_number_differs_and_fails(monkeypatch):
     assert done.exit_code == 1
     assert "index.html, verdict.accuracy.value: the report has 0.9" in done.output
     assert "1 of 7" in done.output
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        '<script>document.querySelector("[data-number]").textContent="0.999"</script></body>',
+        '<style>td[data-number]::after{content:"0.999"}</style></body>',
+    ],
+)
+def test_what_changes_a_page_without_being_its_text_is_found(report, copy, planted):
+    file = copy / "index.html"
+    file.write_text(file.read_text().replace("</body>", planted))
+    _, found = _compare_folders(copy, report)
+    assert [d.name for d in found] == ["index.html, what is not shown as text"]
+
+
+def test_a_page_that_was_added_is_named(report, copy):
+    (copy / "07_extra.html").write_text("<p>0.999</p>")
+    _, found = _compare_folders(copy, report)
+    assert [d.name for d in found] == ["07_extra.html"]

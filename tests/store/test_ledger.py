@@ -152,3 +152,20 @@ def test_several_may_record_at_once(own_store):
     with Store.open() as store:
         assert store.ledger.count() == 30
         store.ledger.check()
+
+
+def test_seen_returns_of_a_holdout_are_counted_over_borders(own_store):
+    def asked(border, symbols=("A",), source="sample"):
+        kept = {"source": source, "symbols": list(symbols)}
+        return {"collection": kept, "validation": {"holdout_from": border}}
+
+    with Store.open() as store:
+        ledger = store.ledger
+        ledger.record(asked("2016-01-01"), series="1", artifact="a")
+        ledger.record(asked("2018-01-01"), series="2", artifact="a")
+        ledger.record(asked("2016-01-01"), series="3", artifact="a", holdout=True)
+        ledger.record(asked("2019-01-01", ["B"]), series="4", artifact="a")
+        ledger.record(asked("2019-01-01", source="files"), series="5", artifact="a")
+        assert ledger.opened("sample", ["A"], "2016-01-01") == 2
+        assert ledger.opened("sample", ["A"], "2018-01-01") == 1
+        assert ledger.opened("sample", ["A", "B"], "2018-01-01") == 2

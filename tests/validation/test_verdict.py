@@ -108,18 +108,32 @@ def test_the_first_sentence_is_composed_of_the_tables_numbers():
         assert part in first
 
 
+def test_no_edge_is_claimed_for_a_loss_that_is_smaller_than_that_of_holding():
+    table = judged(lead=GOOD, money=GOOD)
+    table.loc[table.index[-1], ["value", "low", "high", "baseline"]] = [-0.3, -0.8, 0.2, -1.5]
+    assert said(table)[0].startswith("No edge is seen: ")
+
+
+def test_a_sharpe_ratio_that_no_market_gives_raises_the_alarm():
+    table = judged()
+    table.loc[table.index[-1], "value"] = 9.0
+    assert said(table)[1].startswith("Too good to be believed: Sharpe ratio is 9.000")
+
+
 @pytest.mark.parametrize(
     ("target", "scores", "alarm"),
     [
         ("signal_direction", {"auc": 0.599}, None),
         ("signal_direction", {"auc": 0.60}, None),
-        ("signal_direction", {"auc": 0.601}, "auc direction is 0.601, above 0.60"),
+        ("signal_direction", {"auc": 0.601}, "AUC's distance from 0.5 is 0.101, above 0.10"),
+        ("signal_direction", {"auc": 0.39}, "AUC's distance from 0.5 is 0.110, above 0.10"),
         ("signal_direction", {"accuracy_gain": 0.099}, None),
-        ("signal_direction", {"accuracy_gain": 0.101}, "accuracy gain is 0.101, above 0.10"),
+        ("signal_direction", {"accuracy_gain": 0.101}, "accuracy's lead is 0.101, above 0.10"),
         ("target_return", {"ic": 0.199}, None),
-        ("target_return", {"ic": 0.201}, "ic is 0.201, above 0.20"),
+        ("target_return", {"ic": 0.201}, "information coefficient is 0.201, above 0.20"),
         ("target_return", {"ic": 0.1, "r2": 0.049}, None),
-        ("target_return", {"ic": 0.1, "r2": 0.051}, "r2 is 0.051, above 0.05"),
+        ("target_return", {"ic": 0.1, "r2": 0.051}, "R² is 0.051, above 0.05"),
+        ("target_return", {"ic": -0.3}, "information coefficient is 0.300, above 0.20"),
         ("target_return", {"ic": np.nan}, None),
     ],
 )
