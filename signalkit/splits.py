@@ -66,8 +66,8 @@ class WalkForward:
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Positions of the training and test rows of each fold.
 
-        Windows count distinct times from the first; where test windows follow each other,
-        the bars that remain after the last whole one are added to it.
+        Windows count distinct times from the first; the bars that remain after the last
+        whole test window are added to it.
 
         Parameters
         ----------
@@ -109,8 +109,7 @@ class WalkForward:
             )
         starts = range(lead, n_bars - self.test + 1, self.step)
         for first in starts:
-            rest = first == starts[-1] and self.step == self.test
-            stop = n_bars if rest else first + self.test
+            stop = n_bars if first == starts[-1] else first + self.test
             yield (0 if self.expanding else first - lead), first, stop
 
 
