@@ -41,11 +41,11 @@ def test_walk_forward_costs_little_more_than_the_bare_fits(benchmark, panel):
     times = whole.index.get_level_values("time")
     folds = list(splits.split(times, aligned["known_at"]))
     matrix, label = whole.to_numpy(), aligned["label"].to_numpy() + 1
-    settings = {name: model._settings() for name, model in models.items()}
+    settings = {name: model._settings(2000 * matrix.shape[1]) for name, model in models.items()}
 
     def bare():
         for train, test in folds:
-            data = xgboost.QuantileDMatrix(matrix[train], label=label[train], nthread=2)
+            data = xgboost.QuantileDMatrix(matrix[train], label=label[train], nthread=1)
             xgboost.train(settings["XGBOOST"], data, 100).inplace_predict(matrix[test])
             rows = lightgbm.Dataset(matrix[train], label[train], params={"verbosity": -1})
             lightgbm.train(settings["LIGHTGBM"], rows, 100).predict(matrix[test])

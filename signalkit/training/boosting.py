@@ -31,6 +31,15 @@ _SETTINGS = {
 _SOFTMAX_ROW = 2 * (1 / 3) * (2 / 3)
 
 
+# below this many cells waking a second thread costs more than it brings; the bits are the same
+_SMALL = 1_000_000
+
+
+def _threads(cells: int) -> int:
+    """Threads for a matrix of some cells."""
+    return threads() if cells >= _SMALL else 1
+
+
 class _Booster(Model):
     """What both libraries share."""
 
@@ -74,11 +83,12 @@ class XGBoost(_Booster):
             label=self._answers(labels, rows),
             weight=sample_weight,
             feature_names=self.features_,
-            nthread=threads(),
+            nthread=_threads(len(rows) * features.shape[1]),
         )
-        self.booster = xgboost.train(self._settings(), data, self.params["rounds"])
+        settings = self._settings(len(rows) * features.shape[1])
+        self.booster = xgboost.train(settings, data, self.params["rounds"])
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self, cells: int) -> dict[str, Any]:
         """Settings in XGBoost's words."""
         p = self.params
         row = _SOFTMAX_ROW if self.classifies else 1.0
@@ -95,7 +105,7 @@ class XGBoost(_Booster):
             "subsample": p["row_share"],
             "colsample_bytree": p["column_share"],
             "seed": p["seed"],
-            "nthread": threads(),
+            "nthread": _threads(cells),
             "verbosity": 1,
         }
 
@@ -143,9 +153,10 @@ class LightGBM(_Booster):
             feature_name=self.features_,
             params={"verbosity": -1},
         )
-        self.booster = lightgbm.train(self._settings(), data, self.params["rounds"])
+        settings = self._settings(len(rows) * features.shape[1])
+        self.booster = lightgbm.train(settings, data, self.params["rounds"])
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self, cells: int) -> dict[str, Any]:
         """Settings in LightGBM's words."""
         p = self.params
         kind = (
@@ -162,14 +173,15 @@ class LightGBM(_Booster):
             "bagging_freq": 1,
             "feature_fraction": p["column_share"],
             "seed": p["seed"],
-            "num_threads": threads(),
+            "num_threads": _threads(cells),
             "deterministic": True,
             "force_row_wise": True,
             "verbosity": -1,
         }
 
     def _scores(self, features: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
-        return self.booster.predict(self._matrix(features, rows), num_threads=threads())
+        matrix = self._matrix(features, rows)
+        return self.booster.predict(matrix, num_threads=_threads(matrix.size))
 
     def importance(self) -> pd.Series:
         """Gain of each feature, as a share of all gain."""
