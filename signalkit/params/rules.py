@@ -1,0 +1,69 @@
+"""Rules that join two names of a study's params. Each is a place and what is wrong there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from signalkit.params.sections import Collection, Params, timestamp
+
+
+def broken_rules(params: Params) -> Iterator[tuple[str, str]]:
+    """Every broken rule: the dotted name it concerns, what was found and what would do."""
+    yield from _source_rules(params.collection)
+    yield from _order_rules(params)
+
+
+def _source_rules(asked: Collection) -> Iterator[tuple[str, str]]:
+    """What a source needs, and what it does not take."""
+    files, sample = asked.source == "files", asked.source == "sample"
+    if files and not asked.path:
+        yield "collection.source", "files needs collection.path, such as 'prices/{symbol}.csv'"
+    if not files and asked.path:
+        kind = "the sample" if sample else asked.source
+        yield "collection.path", f"{kind} has no path, was {asked.path!r}; set source: files"
+    for name in ("interval", "calendar", "tz") if sample else ():
+        found, own = getattr(asked, name), Collection.model_fields[name].default
+        if found != own:
+            yield f"collection.{name}", f"the sample has {own}, was {found!r}; leave it out"
+    if not (files or sample) and asked.calendar != "24/7":
+        yield (
+            "collection.calendar",
+            f"{asked.source} never closes, was {asked.calendar!r}; use 24/7",
+        )
+    if asked.source == "simulator" and not (asked.start and asked.end):
+        yield "collection.source", "simulator needs collection.start and collection.end"
+    yield from _news_rules(asked)
+
+
+def _news_rules(asked: Collection) -> Iterator[tuple[str, str]]:
+    """What a source of news needs."""
+    news = asked.news
+    if (news.source == "file") != bool(news.path):
+        yield (
+            "collection.news",
+            f"source: file and path go together, was {news.source}, {news.path!r}",
+        )
+    if news.source == "simulator" and asked.source != "simulator":
+        yield "collection.news.source", f"simulator has news for its own market, not {asked.source}"
+    for symbol in news.aliases:
+        if symbol not in asked.symbols:
+            yield "collection.news.aliases", f"{symbol!r} is not in collection.symbols"
+
+
+def _order_rules(params: Params) -> Iterator[tuple[str, str]]:
+    """Lists name things once; dates and windows follow one another."""
+    asked, held = params.collection, params.validation
+    lists = {"collection.symbols": asked.symbols, "training.models": params.training.models}
+    lists |= {f"features.{n}": getattr(params.features, n) for n in ("families", "names")}
+    for name, found in lists.items():
+        if len(set(found)) < len(found):
+            yield name, f"one stands twice in {found}; keep one"
+    order = [("collection.start", asked.start), ("validation.holdout_from", held.holdout_from)]
+    order += [("collection.end", asked.end)]
+    dated = [(name, timestamp(text), text) for name, text in order if text]
+    for (before, first, a), (after, second, b) in pairwise(dated):
+        if first >= second:
+            yield after, f"must come after {before} {a!r}, was {b!r}"
+    if held.step is not None and held.step < held.test:
+        yield "validation.step", f"must be at least test ({held.test}), was {held.step}"

@@ -1,0 +1,207 @@
+"""The sections of a params file: names, types and defaults."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from signalkit.errors import ParamsError
+
+Model = Literal["XGBOOST", "LIGHTGBM"]
+Target = Literal["signal_direction", "target_return"]
+Fill = Literal["next_open", "next_close", "close"]
+
+
+def timestamp(text: str) -> datetime:
+    """UTC time that a params date names.
+
+    Raises
+    ------
+    ParamsError
+        If there is no such day or time.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError) as cause:
+        raise ParamsError(f"{text!r} is no date: {cause}; write one such as '2016-01-31'") from None
+
+
+def _date(text: str) -> str:
+    """Check a date and leave it as it was written."""
+    timestamp(text)
+    return text
+
+
+def _symbol(text: str) -> str:
+    """Symbols name files: letters, digits and . _ - only."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}", text):
+        raise ParamsError("a symbol is up to 32 letters, digits, '.', '_' or '-'")
+    return text
+
+
+def _interval(text: str) -> str:
+    """Intervals are a count and a unit."""
+    if not re.fullmatch(r"[1-9]\d*[mhdw]", text):
+        raise ParamsError("an interval is a count and one of m, h, d, w, such as 1h")
+    return text
+
+
+def _source(text: str) -> str:
+    """Sources are words of their own or names of exchanges."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]{1,30}", text):
+        raise ParamsError("a source is sample, files, simulator or an exchange such as binance")
+    return text
+
+
+Date = Annotated[str, AfterValidator(_date)]
+Symbol = Annotated[str, AfterValidator(_symbol)]
+Interval = Annotated[str, AfterValidator(_interval)]
+Bars = Annotated[int, Field(ge=1)]
+Bps = Annotated[float, Field(ge=0, le=1000)]
+
+
+class Section(BaseModel):
+    """A section: strict types, finite numbers, no unknown names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class News(Section):
+    """Which news, what they are about, and when they are known."""
+
+    source: Literal["none", "file", "store", "simulator"] = "none"
+    path: str | None = None
+    tz: str | None = None
+    latency: str = "1min"
+    aliases: dict[Symbol, list[str]] = {}
+    scorer: Literal["vader", "vader_finance", "transformer"] = "vader_finance"
+    lexicon: str | None = None
+    model: str | None = None
+
+
+class Simulator(Section):
+    """The simulated market, and the faults of the exchange that serves it."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 7
+    edge: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    lead: Bars = 4
+    news_per_day: Annotated[float, Field(ge=0, le=1000)] = 4.0
+    outages: Annotated[float, Field(ge=0, le=0.1)] = 0.0005
+    faults: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+
+class Collection(Section):
+    """Which bars, and which news beside them."""
+
+    source: Annotated[str, AfterValidator(_source)] = "sample"
+    symbols: Annotated[list[Symbol], Field(min_length=1)] = ["SP500", "NASDAQ"]
+    interval: Interval = "1d"
+    start: Date | None = None
+    end: Date | None = None
+    path: str | None = None
+    calendar: str = "XNYS"
+    tz: str | None = None
+    allow: list[str] = []
+    news: News = News()
+    simulator: Simulator = Simulator()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _always_open(cls, given: Any) -> Any:
+        """Exchanges that we collect from and the simulated one never close."""
+        if isinstance(given, dict) and given.get("source", "sample") not in {"sample", "files"}:
+            return {"calendar": "24/7"} | given
+        return given
+
+
+class Features(Section):
+    """Which columns; empty `names` takes every feature of the families."""
+
+    families: Annotated[list[str], Field(min_length=1)] = [
+        "price",
+        "technical",
+        "volume",
+        "calendar",
+        "lagged",
+        "rolling",
+        "volatility",
+    ]
+    names: list[str] = []
+
+
+class Labeling(Section):
+    """What is predicted."""
+
+    target: Target = "signal_direction"
+    horizon: Bars = 5
+    threshold: Annotated[float, Field(ge=0)] = 0.5
+    volatility_span: Annotated[int, Field(ge=2)] = 60
+
+
+class Training(Section):
+    """Which models, and how they are fitted."""
+
+    models: Annotated[list[Model], Field(min_length=1)] = ["XGBOOST", "LIGHTGBM"]
+    rounds: Annotated[int, Field(ge=1, le=10_000)] = 100
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.03
+    depth: Annotated[int, Field(ge=1, le=12)] = 3
+    min_rows_leaf: Annotated[int, Field(ge=1)] = 50
+    row_share: Annotated[float, Field(gt=0, le=1)] = 0.7
+    column_share: Annotated[float, Field(gt=0, le=1)] = 0.7
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 7
+
+
+class Validation(Section):
+    """How evidence is gathered."""
+
+    train: Bars = 1000
+    test: Bars = 250
+    step: Bars | None = None
+    expanding: bool = False
+    gap: Annotated[int, Field(ge=0)] = 0
+    holdout_from: Date = "2016-01-01"
+    draws: Annotated[int, Field(ge=100, le=100_000)] = 1000
+    block: Bars | None = None
+    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+
+
+class Signals(Section):
+    """How predictions become positions."""
+
+    threshold: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    direction: Literal["long_short", "long_only"] = "long_short"
+
+
+class Backtesting(Section):
+    """How positions become money."""
+
+    fill: Fill = "next_close"
+    fee_bps: Bps = 2.0
+    slippage_bps: Bps = 1.0
+    max_leverage: Annotated[float, Field(gt=0, le=10)] = 1.0
+    open_holdout: bool = False
+
+
+class Params(Section):
+    """A whole study: its name and one section a stage."""
+
+    study_name: Symbol = "quickstart"
+    collection: Collection = Collection()
+    features: Features = Features()
+    labeling: Labeling = Labeling()
+    training: Training = Training()
+    validation: Validation = Validation()
+    signals: Signals = Signals()
+    backtesting: Backtesting = Backtesting()
+
+    def configuration(self) -> dict[str, Any]:
+        """Everything that tells one trial from another: not the name, not the holdout's door."""
+        asked = self.model_dump(exclude={"study_name": True, "backtesting": {"open_holdout"}})
+        return asked
+
+
+SECTIONS = tuple(name for name in Params.model_fields if name != "study_name")
