@@ -1,6 +1,5 @@
 """Stages against what they cannot be faster than, measured in the same run."""
 
-import sqlite3
 import time
 
 import lightgbm
@@ -12,10 +11,9 @@ import xgboost
 
 from signalkit import backtesting, causality, collection, features, labeling, training, validation
 from signalkit.splits import WalkForward
-from signalkit.store import Store
 
 # times the floor or peer, stated in docs/performance.md
-WALK_FORWARD, STORE, ACCOUNT, INDICATORS = 1.25, 2.0, 200, 25
+WALK_FORWARD, ACCOUNT, INDICATORS = 1.25, 200, 25
 
 
 @pytest.fixture(scope="module")
@@ -56,34 +54,6 @@ def test_walk_forward_costs_little_more_than_the_bare_fits(benchmark, panel):
     ratio = benchmark.stats.stats.min / floor
     benchmark.extra_info["times_bare_fits"] = ratio
     assert ratio <= WALK_FORWARD
-
-
-def test_bars_go_into_the_store_at_the_speed_of_sqlite(benchmark, tmp_path):
-    bars = causality.probe_bars(100_000)
-    panel = pd.concat({"A": bars}, names=["symbol", "time"])
-    columns = [bars[name].tolist() for name in bars]
-    rows = list(zip(bars.index.as_unit("ns").asi8.tolist(), *columns, strict=True))
-
-    def bare():
-        with sqlite3.connect(tmp_path / f"{time.time_ns()}.db") as db:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute(
-                "CREATE TABLE bars (symbol TEXT, interval TEXT, time INTEGER, open REAL, high REAL,"
-                " low REAL, close REAL, volume REAL, PRIMARY KEY (symbol, interval, time))"
-                " STRICT, WITHOUT ROWID"
-            )
-            fill = "INSERT INTO bars VALUES ('A', '1h', ?, ?, ?, ?, ?, ?)"
-            db.executemany(fill, rows)
-
-    def ours():
-        with Store.open(tmp_path / str(time.time_ns())) as store:
-            store.write_bars(panel, source="probe", interval="1h", calendar="24/7")
-
-    floor = best(bare)
-    benchmark.pedantic(ours, rounds=3, iterations=1)
-    ratio = benchmark.stats.stats.min / floor
-    benchmark.extra_info["times_executemany"] = ratio
-    assert ratio <= STORE
 
 
 def test_the_account_costs_some_passes_over_the_closes(benchmark):

@@ -8,19 +8,26 @@ import sqlite3
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from packaging.markers import Marker
 
 from signalkit import KERNELS, PACKAGE, ROOT, __version__, lineage
-from signalkit.errors import StoreError
+from signalkit.bars import expected_times, gaps
+from signalkit.errors import DataError, ParamsError, StoreError
 from signalkit.store import Store, data_folder
 from signalkit.training import threads
 
 Row = tuple[str, str]
 
 
-def examine() -> tuple[list[Row], bool]:
+def examine(present: pd.Timestamp | None = None) -> tuple[list[Row], bool]:
     """Everything a person asks first when numbers differ or a run fails.
+
+    Parameters
+    ----------
+    present : Timestamp, optional
+        UTC moment at which the age of the newest bars is told; now if omitted.
 
     Returns
     -------
@@ -41,7 +48,7 @@ def examine() -> tuple[list[Row], bool]:
     folder = data_folder()
     if not (folder / "signalkit.db").exists():
         return [*rows, ("store", f"nothing stored yet in {folder}")], same
-    stored, whole = _stored(folder)
+    stored, whole = _stored(folder, present or pd.Timestamp.now("UTC"))
     return rows + stored, same and whole
 
 
@@ -66,25 +73,24 @@ def _installed(name: str) -> str:
         return "missing"
 
 
-def _stored(folder: Path) -> tuple[list[Row], bool]:
+def _stored(folder: Path, present: pd.Timestamp) -> tuple[list[Row], bool]:
     """What the store holds, and whether it is whole."""
     try:
         with Store.open(folder) as store:
-            return _contents(store)
+            return _contents(store, present)
     except StoreError as cause:
         return [("store", str(cause))], False
 
 
-def _contents(store: Store) -> tuple[list[Row], bool]:
-    """Database, bars, artifacts, ledger."""
+def _contents(store: Store, present: pd.Timestamp) -> tuple[list[Row], bool]:
+    """Database, bars, news, artifacts, ledger."""
     database, sound = _database(store)
     if not sound:
         return [database], False
     artifacts, whole = _artifacts(store)
     ledger, linked = _ledger(store)
-    return [database, *_symbols(store), artifacts, ledger, _newest_run(store)], (
-        sound and whole and linked
-    )
+    tables = [*_bars(store, present), *_news(store)]
+    return [database, *tables, artifacts, ledger, _newest_run(store)], whole and linked
 
 
 def _database(store: Store) -> tuple[Row, bool]:
@@ -99,18 +105,63 @@ def _database(store: Store) -> tuple[Row, bool]:
     return ("database", f"{told}, schema {schema}, {size:.1f} MiB, {file}"), told == "ok"
 
 
-def _symbols(store: Store) -> list[Row]:
-    """Stored bars, a line a symbol."""
+def _bars(store: Store, present: pd.Timestamp) -> list[Row]:
+    """Stored bars, a line a series."""
     rows = []
-    for row in store.db["symbols"].rows_where(order_by="symbol, interval"):
-        first, last = (pd.Timestamp(row[k], tz="UTC") for k in ("first_bar", "last_bar"))
-        key = [row["symbol"], row["interval"]]
-        count = store.db["bars"].count_where("symbol = ? AND interval = ?", key)
-        changed = store.db["bar_revisions"].count_where("symbol = ? AND interval = ?", key)
-        span = f"{first:%Y-%m-%d %H:%M}Z to {last:%Y-%m-%d %H:%M}Z"
-        told = f"{count:,} bars {row['interval']} from {row['source']}, {span}, {changed} revised"
-        rows.append((f"  {row['symbol']}", told))
+    for row in store.db["symbols"].rows_where(order_by="symbol, interval, source"):
+        symbol, interval, source = (row[name] for name in ("symbol", "interval", "source"))
+        bars = store.read_bars(symbol, interval, source=source)
+        revised = len(store.revisions(symbol, interval, source=source))
+        outages = store.outages(symbol, interval, source=source)
+        told = (
+            f"{len(bars):,} bars {interval} from {source}, {_span(*bars.index[[0, -1]])},"
+            f" {_missing(bars, interval, row['calendar'], outages)}, {revised:,} revised,"
+            f" newest {_age(present - bars.index[-1])}"
+        )
+        rows.append((f"  {symbol}", told))
     return rows
+
+
+def _span(first: pd.Timestamp, last: pd.Timestamp) -> str:
+    """A span of time."""
+    return f"{first:%Y-%m-%d %H:%M}Z to {last:%Y-%m-%d %H:%M}Z"
+
+
+def _missing(bars: pd.DataFrame, interval: str, calendar: str, outages: pd.DataFrame) -> str:
+    """How many bars the calendar expects and lacks, and how many of them nobody has."""
+    try:
+        lacking = int(gaps(bars, interval, calendar)["bars"].sum())
+    except (DataError, ParamsError) as cause:
+        return f"not compared with a calendar: {cause}"
+    if not lacking:
+        return "none missing"
+    ends = expected_times(bars.index[0], bars.index[-1], interval, calendar)
+    missing = ends.difference(bars.index)
+    known = np.zeros(lacking, bool)
+    for first, last in zip(outages["first"], outages["last"], strict=True):
+        known[missing.searchsorted(first) : missing.searchsorted(last, side="right")] = True
+    return f"{lacking:,} of {len(ends):,} missing ({known.sum():,} in known outages)"
+
+
+def _age(age: pd.Timedelta) -> str:
+    """An age in its largest whole unit."""
+    if age < pd.Timedelta(0):
+        return "later than the clock"
+    for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if age >= pd.Timedelta(length, "s"):
+            return f"{age // pd.Timedelta(length, 's'):,} {unit} old"
+    return "under 1 min old"
+
+
+def _news(store: Store) -> list[Row]:
+    """Stored news, a line a source."""
+    query = """SELECT source, count(*), min(known_at), max(known_at) FROM news
+        GROUP BY source ORDER BY source"""
+    found = store.db.execute(query).fetchall()
+    return [
+        (f"  news {source}", f"{count:,} items, known {_span(*pd.to_datetime(ends, utc=True))}")
+        for source, count, *ends in found
+    ]
 
 
 def _artifacts(store: Store) -> tuple[Row, bool]:

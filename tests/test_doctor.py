@@ -1,5 +1,8 @@
 """doctor.py: what is whole is told, what is not is named, and nothing stops the telling."""
 
+import sqlite3
+from contextlib import closing
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +10,7 @@ import pytest
 from signalkit import __version__, doctor, lineage
 from signalkit.bars import COLUMNS
 from signalkit.store import Store
+from signalkit.store.schema import MIGRATIONS
 
 MADE = lineage.identity("features", params={}, modules=[], upstream={})
 
@@ -36,8 +40,11 @@ def stored(own_store):
     return own_store
 
 
+PRESENT = pd.Timestamp("2024-05-05 03:10", tz="UTC")
+
+
 def examined():
-    rows, whole = doctor.examine()
+    rows, whole = doctor.examine(PRESENT)
     return dict(rows), whole
 
 
@@ -54,13 +61,78 @@ def test_an_empty_place_is_whole_and_says_that_nothing_is_stored(own_store):
 def test_a_whole_store_is_told_part_by_part(stored):
     told, whole = examined()
     assert whole
-    assert told["database"].startswith("ok, schema 1, ")
+    assert told["database"].startswith(f"ok, schema {len(MIGRATIONS)}, ")
     assert told["database"].endswith(str(stored / "signalkit.db"))
     span = "2024-01-01 01:00Z to 2024-05-05 00:00Z"
-    assert told["  BTCUSDT"] == f"3,000 bars 1h from files, {span}, 2 revised"
+    assert told["  BTCUSDT"] == (
+        f"3,000 bars 1h from files, {span}, none missing, 2 revised, newest 3 h old"
+    )
     assert told["artifacts"] == "1 whole"
     assert told["trial ledger"] == "1 configurations seen, 1 opened the holdout, chain whole"
     assert told["newest run"].startswith("btc_hourly finished, started ")
+
+
+def test_bars_that_are_missing_are_counted_and_known_outages_told_apart(own_store):
+    times = pd.date_range("2024-05-01 01:00", periods=24, freq="h", tz="UTC", name="time")
+    bars = pd.DataFrame(np.ones((24, 5)), times, list(COLUMNS)).drop(times[[3, 4, 5, 9, 20]])
+    outages = pd.DataFrame({"first": times[[3, 4, 20]], "last": times[[4, 4, 20]], "bars": 1})
+    with Store.open() as store:
+        panel = pd.concat({"A": bars}, names=["symbol", "time"])
+        store.write_bars(panel, source="binance", interval="1h", calendar="24/7")
+        store.note_outages("A", "1h", outages, source="binance")
+        store.write_bars(panel.iloc[:1], source="files", interval="1h", calendar="XNYS")
+    told, whole = doctor.examine(PRESENT)
+    assert whole
+    first, second = (text for name, text in told if name == "  A")
+    span = "2024-05-01 01:00Z to 2024-05-02 00:00Z"
+    missing = "5 of 24 missing (3 in known outages), 0 revised, newest 3 d old"
+    assert first == f"19 bars 1h from binance, {span}, {missing}"
+    assert "1 bars 1h from files" in second
+    assert "not compared with a calendar: 1 bars do not end on the 1h grid of XNYS" in second
+
+
+@pytest.mark.parametrize(
+    ("later", "says"),
+    [
+        ("2D", "2 d old"),
+        ("47h", "1 d old"),
+        ("23h59min", "23 h old"),
+        ("59min", "59 min old"),
+        ("59s", "under 1 min old"),
+        ("-1s", "later than the clock"),
+    ],
+)
+def test_age_of_the_newest_bar_is_told_in_its_largest_whole_unit(stored, later, says):
+    rows, _ = doctor.examine(pd.Timestamp("2024-05-05", tz="UTC") + pd.Timedelta(later))
+    assert dict(rows)["  BTCUSDT"].endswith(f"2 revised, newest {says}")
+
+
+def test_without_a_present_the_age_is_that_of_the_clock(stored):
+    rows, _ = doctor.examine()
+    age = int(dict(rows)["  BTCUSDT"].split("newest ")[1].split(" d old")[0].replace(",", ""))
+    assert age == (pd.Timestamp.now("UTC") - pd.Timestamp("2024-05-05", tz="UTC")).days
+
+
+def test_news_are_told_by_source(stored):
+    times = pd.DatetimeIndex(["2024-01-01 10:00Z", "2024-01-03 11:30Z"], name="known_at")
+    items = {"title": "t", "symbols": [(), ()], "sentiment": 0.0, "key": ["1", "2"]}
+    news = pd.DataFrame({"published": times} | items, index=times)
+    with Store.open() as store:
+        store.write_news(news.assign(source="wire"), scorer="VADER")
+        store.write_news(news.iloc[:1].assign(source="blog"), scorer="VADER")
+    told, whole = examined()
+    assert whole
+    assert told["  news wire"] == "2 items, known 2024-01-01 10:00Z to 2024-01-03 11:30Z"
+    assert told["  news blog"] == "1 items, known 2024-01-01 10:00Z to 2024-01-01 10:00Z"
+
+
+def test_an_old_database_is_upgraded(own_store):
+    own_store.mkdir()
+    with closing(sqlite3.connect(own_store / "signalkit.db")) as old:
+        old.executescript(MIGRATIONS[0] + "PRAGMA user_version = 1;")
+    told, whole = examined()
+    assert whole
+    assert told["database"].startswith(f"ok, schema {len(MIGRATIONS)}, ")
 
 
 def test_a_tampered_artifact_is_named(stored):
@@ -104,13 +176,14 @@ def test_a_touched_ledger_is_named(stored, change, says):
     assert told["trial ledger"] == says
 
 
-@pytest.mark.parametrize("version", [2, 99])
+@pytest.mark.parametrize("version", [len(MIGRATIONS) + 1, 99])
 def test_a_database_that_is_newer_is_told(stored, version):
     with Store.open() as store:
         store.db.execute(f"PRAGMA user_version = {version}")
     told, whole = examined()
     assert not whole
-    assert f"has schema {version}, this signalkit knows up to 1; update" in told["store"]
+    knows = f"this signalkit knows up to {len(MIGRATIONS)}; update"
+    assert f"has schema {version}, {knows}" in told["store"]
 
 
 def test_a_file_that_is_no_database_is_told(own_store):

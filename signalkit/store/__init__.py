@@ -6,7 +6,8 @@ in one transaction, artifacts by renaming a finished folder.
 """
 
 from signalkit.store.artifacts import Artifact, Artifacts
+from signalkit.store.bars import Written
 from signalkit.store.database import Store, data_folder
 from signalkit.store.ledger import Ledger, Trial
 
-__all__ = ["Artifact", "Artifacts", "Ledger", "Store", "Trial", "data_folder"]
+__all__ = ["Artifact", "Artifacts", "Ledger", "Store", "Trial", "Written", "data_folder"]

@@ -1,8 +1,7 @@
-"""The database of a data folder: bars as they are now, revisions, runs.
+"""The database of a data folder: bars, news, trades and runs behind one class.
 
-Bars go in by one statement a row inside one transaction and come out as arrays. A stored
-bar that a source later gives otherwise moves to `bar_revisions` with the time it was
-replaced. Writers wait for a lock; a killed process loses its open transaction, no more.
+Whatever is written is written in one transaction. Writers wait for a lock; a killed process
+loses its open transaction, no more.
 """
 
 from __future__ import annotations
@@ -11,25 +10,33 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from sqlite_utils import Database
 
 from signalkit import ROOT
-from signalkit.bars import COLUMNS, by_symbol
 from signalkit.errors import StoreError
 from signalkit.store.artifacts import Artifacts
+from signalkit.store.bars import Bars
 from signalkit.store.ledger import GENESIS, Ledger
+from signalkit.store.news import News
 from signalkit.store.schema import migrate, transaction
 
 _LOCK_WAIT_SECONDS = 30
-_BARS = """SELECT time, open, high, low, close, volume FROM bars
-    WHERE symbol = ? AND interval = ?"""
+
+_CELLS = "symbol, interval, source, time, recorded_at, open, high, low, close, volume"
+_LEND = (
+    f"""INSERT INTO lent.bars SELECT {_CELLS} FROM bars WHERE recorded_at <= :until
+        UNION ALL SELECT {_CELLS} FROM bar_revisions
+        WHERE recorded_at <= :until AND replaced_at > :until""",  # noqa: S608 - constants
+    "INSERT INTO lent.bar_revisions SELECT * FROM bar_revisions WHERE replaced_at <= :until",
+    "INSERT INTO lent.outages SELECT * FROM outages WHERE asked_at <= :until",
+    "INSERT INTO lent.news SELECT * FROM news WHERE recorded_at <= :until",
+    "INSERT INTO lent.symbols SELECT * FROM symbols",
+)
 
 
 def data_folder() -> Path:
@@ -40,23 +47,6 @@ def data_folder() -> Path:
 def now() -> str:
     """The present moment as the database writes it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _frame(rows: list[tuple[float, ...]]) -> pd.DataFrame:
-    """Selected bars as a bar table."""
-    values = np.array([row[1:] for row in rows], dtype=float).reshape(len(rows), len(COLUMNS))
-    times = np.array([row[0] for row in rows], dtype="datetime64[ns]")
-    index = pd.DatetimeIndex(times, tz="UTC", name="time")
-    return pd.DataFrame(values, index=index, columns=list(COLUMNS))
-
-
-def _rows(bars: pd.DataFrame, *first: str) -> Iterator[tuple[object, ...]]:
-    """Bars as rows of the database: symbol, interval, time, other leading cells, values."""
-    times = bars.index.as_unit("ns").asi8.tolist()
-    columns = [bars[name].tolist() for name in COLUMNS]
-    symbol, interval, *more = first
-    cells = zip(times, *columns, strict=True)
-    return ((symbol, interval, time, *more, *values) for time, *values in cells)
 
 
 def _enable_wal(database: Database) -> None:
@@ -71,7 +61,7 @@ def _enable_wal(database: Database) -> None:
             time.sleep(0.01)
 
 
-class Store:
+class Store(Bars, News):
     """An opened data folder: `db`, `artifacts`, `ledger`."""
 
     def __init__(self, folder: Path, database: Database) -> None:
@@ -115,58 +105,6 @@ class Store:
     def __exit__(self, *failure: object) -> None:
         self.close()
 
-    def write_bars(self, panel: pd.DataFrame, *, source: str, interval: str, calendar: str) -> None:
-        """Store a checked panel: new bars added, changed ones moved to revisions first.
-
-        Parameters
-        ----------
-        panel : DataFrame indexed by (symbol, time)
-            Bars that passed `bars.check`.
-        source, interval, calendar : str
-            Where they come from, their spacing and their calendar.
-        """
-        with transaction(self.db):
-            for symbol, bars in by_symbol(panel):
-                self._write_symbol(symbol, bars, interval)
-                self._describe_symbol(symbol, source, interval, calendar)
-
-    def _write_symbol(self, symbol: str, bars: pd.DataFrame, interval: str) -> None:
-        """Write the bars that are new or changed; keep what they replace."""
-        key = [symbol, interval, *bars.index[[0, -1]].as_unit("ns").asi8.tolist()]
-        query = f"{_BARS} AND time BETWEEN ? AND ? ORDER BY time"
-        stored = _frame(self.db.execute(query, key).fetchall())
-        found = stored.reindex(bars.index)
-        same = (found.to_numpy() == bars[list(COLUMNS)].to_numpy()).all(axis=1)
-        old = found[~same & found["open"].notna().to_numpy()]
-        keep = "INSERT INTO bar_revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        self.db.conn.executemany(
-            keep, _rows(old, symbol, interval, datetime.now(UTC).isoformat(timespec="microseconds"))
-        )
-        write = "INSERT OR REPLACE INTO bars VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-        self.db.conn.executemany(write, _rows(bars[~same], symbol, interval))
-
-    def _describe_symbol(self, symbol: str, source: str, interval: str, calendar: str) -> None:
-        """Row of `symbols` that says what is stored."""
-        span = "SELECT min(time), max(time) FROM bars WHERE symbol = ? AND interval = ?"
-        first, last = self.db.execute(span, [symbol, interval]).fetchone()
-        row = {"symbol": symbol, "interval": interval, "source": source, "calendar": calendar}
-        self.db["symbols"].upsert(
-            row | {"first_bar": first, "last_bar": last}, pk=("symbol", "interval")
-        )
-
-    def read_bars(self, symbol: str, interval: str) -> pd.DataFrame:
-        """One symbol's stored bars, as they are now.
-
-        Raises
-        ------
-        StoreError
-            If none are stored.
-        """
-        rows = self.db.execute(f"{_BARS} ORDER BY time", [symbol, interval]).fetchall()
-        if not rows:
-            raise StoreError(f"no {interval} bars of {symbol} are stored; collect them first")
-        return _frame(rows)
-
     def write_trades(self, run: str, trades: pd.DataFrame) -> None:
         """Replace the trades of a backtest."""
         table = trades.assign(run=run).drop(columns="decided_at", errors="ignore")
@@ -186,6 +124,32 @@ class Store:
             raise StoreError(f"the trial ledger has no row {head}")
         with Store.open(folder) as other:
             other.db["trials"].insert_all(asdict(t) for t in trials[: heads.index(head)])
+
+    def lend_collected(self, folder: Path, study_name: str) -> None:
+        """Write bars and news into a new data folder, as they were when a study last ran.
+
+        Raises
+        ------
+        StoreError
+            If the study was not run from this store.
+        """
+        asked = "SELECT max(started) FROM runs WHERE study_name = ?"
+        started = self.db.execute(asked, [study_name]).fetchone()[0]
+        if started is None:
+            raise StoreError(
+                f"the store has no run of {study_name!r}; its report is from elsewhere"
+            )
+        # a run notes the second it started in
+        until = (datetime.fromisoformat(started).timestamp() + 1) * 1e6
+        with Store.open(folder) as other:
+            place = str(other.folder / "signalkit.db")
+        self.db.execute("ATTACH DATABASE ? AS lent", [place])
+        try:
+            with transaction(self.db):
+                for statement in _LEND:
+                    self.db.execute(statement, {"until": until})
+        finally:
+            self.db.execute("DETACH DATABASE lent")
 
     def start_run(self, study_name: str, identity: str, params: dict[str, object]) -> int:
         """Note that a study begins; returns the run's number."""

@@ -1,7 +1,9 @@
 """The database schema as numbered migrations, each run once in a transaction.
 
-Times are ISO 8601 text in UTC, bar times integer nanoseconds since the epoch, lists and
-dicts JSON text. Tables are STRICT: a numpy scalar cannot slip in as a blob.
+Times are ISO 8601 text in UTC, but for those that are compared: bar ends, `published` and
+`known_at` are nanoseconds since the epoch; `recorded_at`, `replaced_at` and `asked_at`
+microseconds. Lists and dicts are JSON text. Tables are STRICT: a numpy scalar cannot slip in
+as a blob.
 """
 
 from __future__ import annotations
@@ -82,19 +84,100 @@ CREATE TABLE audit (
     action TEXT NOT NULL, subject TEXT NOT NULL, detail TEXT) STRICT;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+# what a bar was before its first revision is taken as recorded at the bar's end; between two
+# revisions it was recorded when the earlier one was replaced. The microseconds of replaced_at
+# are its characters 21 to 26: SQLite's own functions round to milliseconds
+_SECOND = """
+ALTER TABLE symbols RENAME TO old_symbols;
+ALTER TABLE bars RENAME TO old_bars;
+ALTER TABLE bar_revisions RENAME TO old_revisions;
+ALTER TABLE news RENAME TO old_news;
+CREATE TABLE symbols (
+    symbol TEXT NOT NULL, interval TEXT NOT NULL, source TEXT NOT NULL, base TEXT, quote TEXT,
+    calendar TEXT NOT NULL, first_bar INTEGER NOT NULL, last_bar INTEGER NOT NULL,
+    recorded_at INTEGER NOT NULL, PRIMARY KEY (symbol, interval, source)) STRICT;
+CREATE TABLE bars (
+    symbol TEXT NOT NULL, interval TEXT NOT NULL, source TEXT NOT NULL, time INTEGER NOT NULL,
+    recorded_at INTEGER NOT NULL, open REAL NOT NULL, high REAL NOT NULL, low REAL NOT NULL,
+    close REAL NOT NULL, volume REAL NOT NULL,
+    PRIMARY KEY (symbol, interval, source, time)) STRICT, WITHOUT ROWID;
+CREATE TABLE bar_revisions (
+    symbol TEXT NOT NULL, interval TEXT NOT NULL, source TEXT NOT NULL, time INTEGER NOT NULL,
+    recorded_at INTEGER NOT NULL, replaced_at INTEGER NOT NULL, open REAL NOT NULL,
+    high REAL NOT NULL, low REAL NOT NULL, close REAL NOT NULL, volume REAL NOT NULL,
+    PRIMARY KEY (symbol, interval, source, time, replaced_at),
+    CHECK (recorded_at < replaced_at)) STRICT, WITHOUT ROWID;
+CREATE TABLE outages (
+    symbol TEXT NOT NULL, interval TEXT NOT NULL, source TEXT NOT NULL, first INTEGER NOT NULL,
+    last INTEGER NOT NULL, bars INTEGER NOT NULL, asked_at INTEGER NOT NULL,
+    PRIMARY KEY (symbol, interval, source, first),
+    CHECK (first <= last AND bars > 0)) STRICT, WITHOUT ROWID;
+CREATE TABLE news (
+    id INTEGER PRIMARY KEY, source TEXT NOT NULL, key TEXT NOT NULL,
+    recorded_at INTEGER NOT NULL, title TEXT NOT NULL, published INTEGER NOT NULL,
+    known_at INTEGER NOT NULL, symbols TEXT NOT NULL, sentiment REAL, scorer TEXT,
+    UNIQUE (source, key), CHECK (known_at >= published)) STRICT;
+CREATE INDEX news_by_known_at ON news (known_at);
+CREATE TEMP TABLE migration AS
+    SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000 AS moment;
+WITH replaced AS (
+    SELECT old_revisions.*, source,
+        CAST(strftime('%s', substr(replaced_at, 1, 19)) AS INTEGER) * 1000000
+            + CAST(substr(replaced_at, 21, 6) AS INTEGER) AS at
+    FROM old_revisions LEFT JOIN old_symbols USING (symbol, interval))
+INSERT INTO bar_revisions
+    SELECT symbol, interval, source, time,
+        lag(at, 1, min(time / 1000, at - 1)) OVER (PARTITION BY symbol, interval, time ORDER BY at),
+        at, open, high, low, close, volume FROM replaced;
+INSERT INTO bars
+    SELECT symbol, interval, source, time,
+        coalesce((SELECT max(replaced_at) FROM bar_revisions AS r
+            WHERE r.symbol = b.symbol AND r.interval = b.interval AND r.source = s.source
+                AND r.time = b.time), (SELECT moment FROM migration)),
+        open, high, low, close, volume
+    FROM old_bars AS b LEFT JOIN old_symbols AS s USING (symbol, interval);
+INSERT INTO symbols
+    SELECT symbol, interval, source, base, quote, calendar, first_bar, last_bar,
+        (SELECT max(recorded_at) FROM bars AS b WHERE b.symbol = s.symbol
+            AND b.interval = s.interval AND b.source = s.source) FROM old_symbols AS s;
+INSERT INTO news
+    SELECT id, source, 'row ' || id, (SELECT moment FROM migration), title,
+        CAST(strftime('%s', published) AS INTEGER) * 1000000000
+            + CAST(substr(strftime('%f', published), 4) AS INTEGER) * 1000000,
+        CAST(strftime('%s', known_at) AS INTEGER) * 1000000000
+            + CAST(substr(strftime('%f', known_at), 4) AS INTEGER) * 1000000,
+        symbols, sentiment, scorer FROM old_news;
+DROP TABLE old_bars;
+DROP TABLE old_revisions;
+DROP TABLE old_news;
+DROP TABLE old_symbols;
+DROP TABLE migration;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND)
 
 
 @contextmanager
 def transaction(database: Database) -> Iterator[None]:
-    """One transaction that holds the write lock from its begin: what it reads stays true."""
-    database.conn.execute("BEGIN IMMEDIATE")
+    """One transaction that holds the write lock from its begin: what it reads stays true.
+
+    Raises
+    ------
+    StoreError
+        If another process keeps the lock, or the disk is full or cannot be written.
+    """
     whole = False
     try:
-        yield
-        whole = True
-    finally:
-        database.conn.commit() if whole else database.conn.rollback()
+        database.conn.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            whole = True
+        finally:
+            database.conn.commit() if whole else database.conn.rollback()
+    except sqlite3.OperationalError as cause:
+        raise StoreError(
+            f"the database cannot be written ({cause}); look for another writer, or for space"
+        ) from None
 
 
 def _version(database: Database) -> int:

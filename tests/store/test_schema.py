@@ -1,24 +1,70 @@
 """store/schema.py: any older database comes up, whole; a newer or a foreign one is left alone."""
 
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 from sqlite_utils import Database
 
 from signalkit.errors import StoreError
-from signalkit.store import Store, schema
+from signalkit.store import Store, Written, schema
 
 TABLES = {
     "symbols", "bars", "bar_revisions", "news", "ml_features", "ml_models",
     "ml_training_sessions", "ml_predictions", "ml_model_performance", "trades", "runs",
-    "trials", "audit",
+    "trials", "audit", "outages",
 }  # fmt: skip
 NOTE = "ALTER TABLE runs ADD COLUMN note TEXT"
+NEWEST = len(schema.MIGRATIONS)
+HOUR = 3_600_000_000_000  # nanoseconds
+
+# what schema 1 held: bar 1 changed twice, bar 2 once, bars 3 and B's never
+AT_FIRST = """
+INSERT INTO symbols VALUES ('A', '1h', 'files', 'BTC', 'USDT', '24/7', 3600000000000,
+    10800000000000);
+INSERT INTO symbols VALUES ('B', '1d', 'sample', NULL, NULL, 'XNYS', 86400000000000,
+    86400000000000);
+INSERT INTO bars VALUES ('A', '1h', 3600000000000, 10, 10, 10, 10, 3);
+INSERT INTO bars VALUES ('A', '1h', 7200000000000, 10.5, 10.5, 10.5, 10.5, 2);
+INSERT INTO bars VALUES ('A', '1h', 10800000000000, 11, 11, 11, 11, 0.1);
+INSERT INTO bars VALUES ('B', '1d', 86400000000000, 7, 7, 7, 7, 7);
+INSERT INTO bar_revisions VALUES ('A', '1h', 3600000000000, '2024-05-01T12:00:00.999999+00:00',
+    10, 10, 10, 10, 1);
+INSERT INTO bar_revisions VALUES ('A', '1h', 3600000000000, '2024-05-02T12:00:00.000000+00:00',
+    10, 10, 10, 10, 2);
+INSERT INTO bar_revisions VALUES ('A', '1h', 7200000000000, '2024-05-03T00:00:00.000001+00:00',
+    10, 10, 10, 10, 1);
+INSERT INTO news VALUES (4, 'up', 'wire', '2024-01-01T10:00:00+00:00', '2024-01-01T10:00:00.250Z',
+    '["A"]', 0.5, 'VADER');
+INSERT INTO runs (study_name, identity, params, started, status)
+    VALUES ('first', 'i', '{}', 'then', 'finished');
+"""
+
+# dies just before a statement of the migration
+KILLED = """
+import os, signal, sqlite3, sys
+from sqlite_utils import Database
+from signalkit.store import schema
+
+connection, seen = sqlite3.connect(sys.argv[1]), []
+connection.execute("PRAGMA cache_size = 10")  # pages go to disk before the commit
+
+def dies(statement):
+    seen.append(statement)
+    if statement.startswith(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+connection.set_trace_callback(dies)
+schema.migrate(Database(connection))
+"""
 
 
 @pytest.fixture
@@ -45,6 +91,15 @@ def tables(file):
 
 def version(file):
     return told(file, "PRAGMA user_version")[0][0]
+
+
+@pytest.fixture
+def old(file):
+    """A database of schema 1 with rows in it."""
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(schema.MIGRATIONS[0] + AT_FIRST + "PRAGMA user_version = 1;")
+        connection.execute("PRAGMA journal_mode = WAL")
+    return file
 
 
 def test_a_new_folder_gets_every_table_at_the_newest_schema(file):
@@ -85,7 +140,7 @@ def test_an_older_database_takes_the_steps_it_lacks_and_keeps_its_rows(file, mon
         store.start_run("first", "0" * 64, {})
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, NOTE))
     Store.open().close()
-    assert version(file) == 2
+    assert version(file) == NEWEST + 1
     assert told(file, "SELECT study_name, note FROM runs") == [("first", None)]
 
 
@@ -95,15 +150,88 @@ def test_a_step_that_fails_leaves_the_database_as_it_was(file, monkeypatch):
     monkeypatch.setattr(schema, "MIGRATIONS", steps)
     with pytest.raises(StoreError, match=r"signalkit\.db: .*NONSENSE"):
         Store.open()
-    assert version(file) == 2  # the step before it stands
+    assert version(file) == NEWEST + 1  # the step before it stands
     assert tables(file) - {"sqlite_sequence"} == TABLES
 
 
-@pytest.mark.parametrize("newer", [2, 99])
+def test_bars_of_schema_1_read_the_same_after_the_upgrade(old):
+    before = told(old, "SELECT * FROM bars WHERE symbol = 'A' ORDER BY time")
+    with Store.open() as store:
+        got = store.read_bars("A", "1h")
+        assert store.read_bars("B", "1d", source="sample")["close"].tolist() == [7.0]
+        assert store.db["runs"].count == 1
+        assert store.span("A", "1h", "files") == (got.index[0], got.index[-1])
+    rows = zip(got.index.as_unit("ns").asi8.tolist(), *got.to_numpy().T.tolist(), strict=True)
+    assert [("A", "1h", *row) for row in rows] == before
+    assert version(old) == NEWEST
+    assert tables(old) - {"sqlite_sequence"} == TABLES
+
+
+def test_revisions_of_schema_1_are_read_as_of_their_moments(old):
+    begun = pd.Timestamp.now("UTC").floor("s")
+    with Store.open() as store:
+        as_of = {
+            "1970-01-01 01:00": [1.0],
+            "1970-01-01 02:00": [1.0, 1.0],
+            "2024-05-01 12:00:00.999998": [1.0, 1.0],
+            "2024-05-01 12:00:00.999999": [2.0, 1.0],
+            "2024-05-02 12:00": [3.0, 1.0],
+            "2024-05-03 00:00:00.000001": [3.0, 2.0],
+        }
+        for moment, volumes in as_of.items():
+            got = store.read_bars("A", "1h", as_of=pd.Timestamp(moment, tz="UTC"))
+            assert got["volume"].tolist() == volumes
+        recorded = dict(store.db.execute("SELECT time, recorded_at FROM bars WHERE symbol = 'A'"))
+        newest = dict(store.db.execute("SELECT symbol, recorded_at FROM symbols"))
+        (note,) = store.db["news"].rows
+    # a bar that never changed is as old as the upgrade
+    assert pd.Timestamp(recorded[3 * HOUR] * 1000, tz="UTC") >= begun
+    assert newest["A"] == newest["B"] == recorded[3 * HOUR] == note["recorded_at"]
+    assert (note["known_at"] - note["published"], note["key"]) == (250_000_000, "row 4")
+    assert pd.Timestamp(note["published"], tz="UTC") == pd.Timestamp("2024-01-01 10:00Z")
+
+
+def test_an_upgraded_series_is_written_on(old):
+    with Store.open() as store:
+        bars = pd.concat({"A": store.read_bars("A", "1h")}, names=["symbol", "time"])
+        given = {"source": "files", "interval": "1h", "calendar": "24/7"}
+        assert store.write_bars(bars, **given) == Written(0, 0)
+        assert store.write_bars(bars.assign(volume=9.0), **given) == Written(0, 3)
+        assert len(store.revisions("A", "1h")) == 6
+
+
+@pytest.mark.parametrize(
+    "statement", ["CREATE TABLE symbols", "INSERT INTO bars", "DROP TABLE old_news", "COMMIT"]
+)
+def test_a_kill_in_the_middle_of_an_upgrade_leaves_schema_1_whole(old, statement):
+    with closing(sqlite3.connect(old)) as connection:
+        many = ((n * HOUR, *[n] * 5) for n in range(4, 3000))
+        connection.executemany("INSERT INTO bars VALUES ('A', '1h', ?, ?, ?, ?, ?, ?)", many)
+        connection.commit()
+        kept = list(connection.iterdump())
+    done = subprocess.run([sys.executable, "-c", KILLED, str(old), statement], check=False)
+    assert done.returncode == -signal.SIGKILL
+    with closing(sqlite3.connect(old)) as connection:
+        assert list(connection.iterdump()) == kept
+    assert version(old) == 1
+    with Store.open() as store:
+        assert len(store.read_bars("A", "1h")) == 2999
+
+
+def test_an_upgrade_that_fails_leaves_schema_1_whole(old):
+    change(old, "DELETE FROM symbols WHERE symbol = 'B'")  # bars of no known source
+    with pytest.raises(StoreError, match=r"signalkit\.db: NOT NULL .*bars\.source"):
+        Store.open()
+    assert version(old) == 1
+    assert told(old, "SELECT count(*) FROM bars") == [(4,)]
+
+
+@pytest.mark.parametrize("newer", [NEWEST + 1, 99])
 def test_a_newer_database_is_refused_and_left_as_it_is(file, newer):
     change(file, "CREATE TABLE ours (x)", f"PRAGMA user_version = {newer}")
     kept = file.read_bytes()
-    says = rf"signalkit\.db: the database has schema {newer}, this signalkit knows up to 1; update"
+    knows = f"this signalkit knows up to {NEWEST}; update"
+    says = rf"signalkit\.db: the database has schema {newer}, {knows}"
     with pytest.raises(StoreError, match=says):
         Store.open()
     assert file.read_bytes() == kept
@@ -128,8 +256,8 @@ def test_the_database_of_another_program_is_refused_and_left_as_it_is(file, foun
 @pytest.mark.parametrize(
     ("statement", "value"),
     [
-        ("INSERT INTO bars VALUES ('A', '1h', ?, 1, 1, 1, 1, 1)", np.int64(5)),
-        ("INSERT INTO bars VALUES ('A', '1h', 5, 1, 1, 1, ?, 1)", np.float32(5)),
+        ("INSERT INTO bars VALUES ('A', '1h', 's', ?, 1, 1, 1, 1, 1, 1)", np.int64(5)),
+        ("INSERT INTO bars VALUES ('A', '1h', 's', 5, 1, 1, 1, 1, ?, 1)", np.float32(5)),
         ("INSERT INTO ml_features VALUES ('n', 'f', 'd', ?, NULL, 1, NULL)", np.int32(3)),
         ("INSERT INTO ml_predictions VALUES (1, 1, 'A', 't', ?, 1, '', '', '', 1, 1)", np.int64(1)),
         ("INSERT INTO audit VALUES (1, 'now', 'me', ?, 'it', NULL)", b"bytes"),
@@ -147,8 +275,8 @@ def test_a_numpy_number_cannot_slip_in_as_bytes(file, statement, value):
     ("statement", "says"),
     [
         (
-            "INSERT INTO news (title, source, published, known_at, symbols) "
-            "VALUES ('t', 's', '2024-01-02', '2024-01-01', '[]')",
+            "INSERT INTO news (title, source, key, recorded_at, published, known_at, symbols) "
+            "VALUES ('t', 's', 'k', 1, 2, 1, '[]')",
             "known_at >= published",
         ),
         (
@@ -158,8 +286,17 @@ def test_a_numpy_number_cannot_slip_in_as_bytes(file, statement, value):
             "status IN",
         ),
         ("INSERT INTO ml_training_sessions (model, status) VALUES ('m', 'lost')", "status IN"),
-        ("INSERT INTO bars VALUES ('A', '1h', 1, 1, 1, 1, NULL, 1)", "NOT NULL.*bars.close"),
-        ("INSERT INTO bars VALUES ('A', '1h', 'noon', 1, 1, 1, 1, 1)", "cannot store TEXT"),
+        (
+            "INSERT INTO bars VALUES ('A', '1h', 's', 1, 1, 1, 1, 1, NULL, 1)",
+            "NOT NULL.*bars.close",
+        ),
+        ("INSERT INTO bars VALUES ('A', '1h', 's', 'noon', 1, 1, 1, 1, 1, 1)", "cannot store TEXT"),
+        ("INSERT INTO bars VALUES ('A', '1h', 's', 1, NULL, 1, 1, 1, 1, 1)", "bars.recorded_at"),
+        (
+            "INSERT INTO bar_revisions VALUES ('A', '1h', 's', 1, 7, 7, 1, 1, 1, 1, 1)",
+            "recorded_at < replaced_at",
+        ),
+        ("INSERT INTO outages VALUES ('A', '1h', 's', 5, 4, 1, 1)", "first <= last"),
     ],
 )
 def test_rows_that_break_the_rule_of_their_table_are_refused(file, statement, says):
