@@ -1,51 +1,61 @@
-"""Bars from a CSV file, plain or gzip, with any usual column names.
+"""Bars from a file of any usual format, with any usual column names.
 
 Times in a file are taken as bar **opens**, as exchanges write them; the bar's end is one
 interval later, or the session's close for daily bars of an exchange. What breaks the rule
-of the bar table is refused with file, row and value.
+of the bar table, or was repaired by others, is refused with its place; `allow` names
+defects that are flagged in the report instead.
 """
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pandas as pd
 
 from signalkit.bars import (
     ALWAYS_OPEN,
-    COLUMNS,
     check,
-    check_times,
     expected_times,
     gaps,
     interval_length,
     session_closes,
 )
+from signalkit.collection import columns, defects, reading
+from signalkit.collection.defects import Defect
+from signalkit.collection.formats import read_raw
 from signalkit.errors import DataError, ParamsError
-
-_TIME_NAMES = ("time", "timestamp", "date", "datetime", "open_time", "opentime", "unix")
-_VOLUME_NAMES = ("volume", "vol", "volume_base")
-# epochs of 1973 to 2200 in each unit do not overlap
-_EPOCH_UNITS = {"s": 1e8, "ms": 1e11, "us": 1e14, "ns": 1e17}
 
 
 @dataclass(frozen=True)
 class CollectionReport:
-    """What reading a file found: rows, span, gaps and bars without volume."""
+    """What reading a file found and did.
+
+    `rows_read` counts the file's rows, `rows` the bars. `duplicates` rows said the same as
+    another and were dropped, `conflicting` bars had a second version. `zone` says how the
+    zone of the times is known, `notes` what was decided on which evidence, `flagged` the
+    defects that were allowed. Zero-volume runs are bars without volume in a row.
+    """
 
     path: str
+    format: str
     interval: str
     calendar: str
+    zone: str
+    rows_read: int
     rows: int
     first: pd.Timestamp
     last: pd.Timestamp
+    duplicates: int
+    conflicting: int
     gaps: int
     missing_bars: int
     zero_volume_bars: int
+    zero_volume_runs: int
+    longest_zero_volume_run: int
+    notes: tuple[str, ...]
+    flagged: tuple[Defect, ...]
 
 
 def read_file(
@@ -54,22 +64,30 @@ def read_file(
     interval: str | None = None,
     symbol: str | None = None,
     tz: str | None = None,
-    calendar: str = ALWAYS_OPEN,
+    calendar: str | None = None,
+    allow: tuple[str, ...] = (),
 ) -> pd.DataFrame:
-    """Bars of one symbol from a CSV file.
+    """Bars of one symbol from a file, its format found by content.
 
     Parameters
     ----------
     path : Path or str
-        CSV, plain or gzip, with a header: a time column and open, high, low, close, volume.
+        CSV, JSON, Parquet or Feather, plain or in gzip, bzip2, xz or zip; with or without a
+        header; dumps of Binance, Bitfinex, cryptodatadownload, freqtrade, Lean and Yahoo.
     interval : str, optional
         Spacing of the bars; the most common distance of the times if omitted.
     symbol : str, optional
         Rows to keep where the file has a `symbol` column.
     tz : str, optional
-        Zone of times without one; UTC if omitted.
-    calendar : str
-        "24/7", or an exchange code whose session closes end daily bars.
+        Zone of times that state none; UTC if omitted, and the report says so.
+    calendar : str, optional
+        "24/7", or an exchange code whose session closes end daily bars; 24/7 if omitted,
+        but XNYS for Lean's daily bars of US shares.
+    allow : tuple of str
+        Defects to flag instead of refuse: `interpolated`, `forward_filled`, `copied`, `spikes`,
+        `interval` (the name claims another), `swapped_volume` (put right), `conflicting`
+        (bars in two versions; that with more volume is kept), `disorder` (sorted), `broken`
+        (rows that break the bar table are left out).
 
     Returns
     -------
@@ -79,126 +97,94 @@ def read_file(
     Raises
     ------
     DataError
-        If the file lacks a column, a cell is no number, a time cannot be read, the spacing
-        is not the interval, or the bars break the rule of the bar table.
+        If the file holds no bars, can be read in two ways, hides one of the defects, or the
+        bars break the rule of the bar table; with places, counts and the way out.
+    ParamsError
+        If `allow`, `tz` or `calendar` name nothing that is known.
     """
     path = Path(path)
+    unknown = [name for name in allow if name not in defects.NAMES]
+    if unknown:
+        raise ParamsError(f"allow: no defect {unknown[0]!r}; known are {', '.join(defects.NAMES)}")
     if not path.exists():
         raise DataError(f"{path}: no such file")
     if not path.is_file():
         raise DataError(f"{path}: not a file")
     try:
-        table = _read_table(path, symbol)
-        opens = _read_times(table, tz)
-        interval = interval or _most_common_interval(opens)
-        ends = _bar_ends(opens, _dates(table, opens), interval, calendar)
-        bars = table[list(COLUMNS)].set_axis(ends, axis=0)
-        check(bars)
-        missing = gaps(bars, interval, calendar)
-        _check_spacing(bars, interval, calendar)
+        bars = _read(path, interval, symbol, tz, calendar, frozenset(allow))
     except DataError as cause:
         raise DataError(f"{path}: {cause}") from None
-    bars.attrs["report"] = CollectionReport(
-        path=str(path),
-        interval=interval,
-        calendar=calendar,
-        rows=len(bars),
-        first=bars.index[0],
-        last=bars.index[-1],
-        gaps=len(missing),
-        missing_bars=int(missing["bars"].sum()),
-        zero_volume_bars=int((bars["volume"] == 0).sum()),
-    )
     return bars
-
-
-def _read_csv(path: Path, nrows: int | None = None) -> pd.DataFrame:
-    """Rows of a CSV file, plain or gzip by its first bytes."""
-    with path.open("rb") as file:
-        compressed = file.read(2) == b"\x1f\x8b"
-    return pd.read_csv(path, compression="gzip" if compressed else None, nrows=nrows)
-
-
-def _read_table(path: Path, symbol: str | None) -> pd.DataFrame:
-    """Columns `time open high low close volume` of the file, prices as float64."""
-    try:
-        raw = _read_csv(path)
-    except (ValueError, EOFError, OSError, zlib.error) as cause:
-        raise DataError(f"not a CSV file with a header ({cause})") from None
-    raw.columns = [str(name).strip().lower().replace(" ", "_") for name in raw.columns]
-    if raw.columns.has_duplicates:
-        raise DataError(f"two columns have one name: {sorted(raw.columns)}")
-    if "symbol" in raw.columns:
-        if symbol is None and raw["symbol"].nunique() > 1:
-            raise DataError(f"rows of {raw['symbol'].nunique()} symbols; pass symbol")
-        raw = raw if symbol is None else raw[raw["symbol"] == symbol]
-    names = {"time": _named(raw, _TIME_NAMES), "volume": _named(raw, _VOLUME_NAMES)}
-    names |= {name: _named(raw, (name,)) for name in COLUMNS[:4]}
-    if raw.empty:
-        raise DataError(f"no rows{f' of {symbol}' if symbol else ''}")
-    table = pd.DataFrame({name: raw[source] for name, source in names.items()})
-    return table.assign(**{name: _numbers(table[name]) for name in COLUMNS})
 
 
 def check_names_symbols(path: Path) -> None:
     """Refuse a file without a symbol column as the source of several symbols."""
-    names = _read_csv(path, nrows=0).columns
-    if "symbol" not in [str(name).strip().lower() for name in names]:
+    if reading.symbol_column(columns.name_columns(read_raw(path)).table) is None:
         raise DataError(
             f"{path}: no symbol column tells its rows apart; write {{symbol}} in the path"
         )
 
 
-def _named(raw: pd.DataFrame, names: tuple[str, ...]) -> str:
-    """The first of the usual names that the file has."""
-    for name in names:
-        if name in raw.columns:
-            return name
-    raise DataError(f"no column named {' or '.join(names)}; the file has {list(raw.columns)}")
+def _read(
+    path: Path,
+    interval: str | None,
+    symbol: str | None,
+    tz: str | None,
+    calendar: str | None,
+    allow: frozenset[str],
+) -> pd.DataFrame:
+    """Bars of a file with their report."""
+    if interval is not None:
+        interval_length(interval)
+    raw = reading.of_symbol(columns.name_columns(read_raw(path)), symbol)
+    rows = reading.interpreted(raw, tz)
+    reading.put_in_order(rows, allow)
+    always_open = calendar in {None, ALWAYS_OPEN}
+    interval = reading.settle_interval(rows, path.name, interval, always_open)
+    if calendar is None:
+        calendar = reading.LEAN_CALENDAR if rows.lean and interval == "1d" else ALWAYS_OPEN
+    reading.one_version(rows)
+    reading.put_volume_right(rows)
+    if "broken" in allow:
+        reading.leave_out_broken(rows)
+    ends = _bar_ends(rows.opens, rows.dates, interval, calendar)
+    bars = rows.bars.set_axis(ends.rename("time"), axis=0)
+    check(bars)
+    looks = (defects.interpolated, defects.forward_filled, defects.copied, defects.spikes)
+    rows.found += [found for look in looks if (found := look(bars, rows.opens))]
+    _refuse([defect for defect in rows.found if defect.name not in allow])
+    missing = gaps(bars, interval, calendar)
+    _check_spacing(bars, interval, calendar)
+    dry = defects.stretches((bars["volume"] == 0).to_numpy(), rows.opens)
+    bars.attrs["report"] = CollectionReport(
+        path=str(path),
+        format=raw.format,
+        interval=interval,
+        calendar=calendar,
+        zone=rows.zone,
+        rows_read=len(raw.table),
+        rows=len(bars),
+        first=bars.index[0],
+        last=bars.index[-1],
+        duplicates=rows.duplicates,
+        conflicting=rows.conflicting,
+        gaps=len(missing),
+        missing_bars=int(missing["bars"].sum()),
+        zero_volume_bars=sum(run.bars for run in dry),
+        zero_volume_runs=len(dry),
+        longest_zero_volume_run=max((run.bars for run in dry), default=0),
+        notes=tuple(rows.notes),
+        flagged=tuple(rows.found),
+    )
+    return bars
 
 
-def _numbers(column: pd.Series) -> pd.Series:
-    """A column as float64; the first cell that is no number is an error."""
-    numbers = pd.to_numeric(column, errors="coerce").astype("float64")
-    broken = np.flatnonzero(numbers.isna())
-    if len(broken):
-        row = int(broken[0])
-        raise DataError(f"{column.name} in row {row} is no number: {column.iloc[row]!r}")
-    return numbers
-
-
-def _read_times(table: pd.DataFrame, tz: str | None) -> pd.DatetimeIndex:
-    """Open times in UTC, from epochs or ISO text."""
-    column = table["time"]
-    if pd.api.types.is_numeric_dtype(column):
-        return pd.DatetimeIndex(_from_epoch(column.to_numpy(dtype=float)), tz="UTC")
-    text = column.astype(str)
-    own = text.str.contains(r"(?:Z|[+-]\d\d:?\d\d)$").any()
-    zone = _zone(tz) if tz and not own else None
-    try:
-        times = pd.DatetimeIndex(pd.to_datetime(column, format="ISO8601", utc=zone is None))
-        if zone:
-            times = times.tz_localize(zone, ambiguous="raise", nonexistent="raise")
-    except (ValueError, TypeError) as cause:
-        raise DataError(f"a time cannot be read ({cause}); write ISO 8601 or epochs") from None
-    if times.hasnans:
-        raise DataError(f"the time in row {int(np.argmax(times.isna()))} is empty")
-    return times.tz_convert("UTC").as_unit("ns")
-
-
-def _zone(name: str) -> ZoneInfo:
-    """A zone by its name."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise ParamsError(f"{name!r} is no time zone; write one such as Europe/Berlin") from None
-
-
-def _dates(table: pd.DataFrame, opens: pd.DatetimeIndex) -> pd.DatetimeIndex:
-    """Date of each row, as it is written."""
-    if pd.api.types.is_numeric_dtype(table["time"]):
-        return opens.tz_localize(None).normalize()
-    return pd.DatetimeIndex(pd.to_datetime(table["time"].str.slice(0, 10), format="ISO8601"))
+def _refuse(found: list[Defect]) -> None:
+    """Refuse a file that hides defects, all of them in one message."""
+    if found:
+        told = "; ".join(str(defect) for defect in found)
+        names = ", ".join(repr(defect.name) for defect in found)
+        raise DataError(f"{told}; pass allow=({names},) to flag this in the report instead")
 
 
 def _check_spacing(bars: pd.DataFrame, interval: str, calendar: str) -> None:
@@ -209,27 +195,6 @@ def _check_spacing(bars: pd.DataFrame, interval: str, calendar: str) -> None:
         raise DataError(
             f"bars are most often {steps.mode()[0]} times the interval {interval} apart"
         )
-
-
-def _from_epoch(epochs: np.ndarray) -> np.ndarray:
-    """Epoch numbers as times; the unit follows from their size."""
-    units = [unit for unit, least in _EPOCH_UNITS.items() if np.min(epochs) >= least]
-    if not units or np.max(epochs) >= 1e2 * _EPOCH_UNITS[units[-1]]:
-        raise DataError(f"times from {np.min(epochs):g} to {np.max(epochs):g} are no one epoch")
-    return epochs.astype("int64").astype(f"datetime64[{units[-1]}]").astype("datetime64[ns]")
-
-
-def _most_common_interval(opens: pd.DatetimeIndex) -> str:
-    """The most common distance of the times, as an interval."""
-    if len(opens) < 2:
-        raise DataError("one bar alone does not tell its interval; pass interval")
-    if opens[0] > opens[-1]:
-        check_times(opens, "bars")
-    seconds = int(pd.Series(opens).diff().mode()[0].total_seconds())
-    for unit, length in {"w": 604800, "d": 86400, "h": 3600, "m": 60}.items():
-        if seconds > 0 and seconds % length == 0:
-            return f"{seconds // length}{unit}"
-    raise DataError(f"bars are most often {seconds} s apart, which is no whole minute")
 
 
 def _bar_ends(
