@@ -80,10 +80,40 @@ def poisoned(bars: pd.DataFrame, at: int, scale: float = 7.0) -> pd.DataFrame:
     return other
 
 
+def probe_news(bars: pd.DataFrame, seed: int = _SEED) -> pd.DataFrame:
+    """Seeded news about bars: two items in three bars, some at a bar's very end.
+
+    Returns
+    -------
+    DataFrame indexed by known_at
+        `symbols` (empty) and `sentiment` in [-1, 1].
+    """
+    rng = np.random.default_rng(seed)
+    span = bars.index[-1] - bars.index[0]
+    count = 2 * len(bars) // 3
+    known = bars.index[0] + pd.to_timedelta(np.sort(rng.random(count)) * span.value, unit="ns")
+    known = known.where(rng.random(count) > 0.2, known.ceil("h")).sort_values()
+    tone = rng.uniform(-1, 1, count) * (rng.random(count) > 0.3)
+    table = pd.DataFrame({"symbols": [()] * count, "sentiment": tone}, index=known)
+    return table.rename_axis("known_at")
+
+
+def poisoned_news(news: pd.DataFrame, after: pd.Timestamp, until: pd.Timestamp) -> pd.DataFrame:
+    """The news with everything known after a time replaced by loud items, most of them at once."""
+    known = news[news.index <= after]
+    waits = pd.to_timedelta(np.geomspace(1e-6, max((until - after).total_seconds(), 1), 500), "s")
+    loud = pd.DataFrame(
+        {"symbols": [()] * len(waits), "sentiment": 1.0}, index=after + waits
+    ).rename_axis("known_at")
+    return pd.concat([known[["symbols", "sentiment"]], loud[loud.index > after]])
+
+
 def check(
-    function: Callable[[pd.DataFrame], pd.DataFrame | pd.Series],
+    function: Callable[..., pd.DataFrame | pd.Series],
     bars: pd.DataFrame | None = None,
     at: Iterable[int] | None = None,
+    *,
+    news: pd.DataFrame | None = None,
 ) -> Causality:
     """Truncate and poison the future of a function of bars.
 
@@ -96,6 +126,9 @@ def check(
     at : iterable of int, optional
         Positions t to cut at; if omitted, the first bars, ten spread over the rest, and the
         bars before and at those without volume.
+    news : DataFrame indexed by known_at, optional
+        Where the function reads news too: it is called with bars and news, and what is
+        known after the cut is cut off, or replaced by other news.
 
     Returns
     -------
@@ -113,12 +146,15 @@ def check(
     wrong = [p for p in places if not 0 <= p < len(bars) - 1]
     if wrong or not places:
         raise DataError(f"at must hold positions from 0 to {len(bars) - 2}, was {places}")
-    whole = _frame(function(bars), bars)
+    read = () if news is None else (news,)
+    whole = _frame(function(bars, *read), bars)
     worst = Causality(0.0, None, None, 0)
     for place in places:
-        futures = (poisoned(bars, place, scale) for scale in (7.0, 1 / 7))
-        for changed in (bars.iloc[: place + 1], *futures):
-            got = _frame(function(changed), changed)
+        known = [part[part.index <= bars.index[place]] for part in read]
+        others = [poisoned_news(part, bars.index[place], bars.index[-1]) for part in read]
+        futures = [(poisoned(bars, place, scale), others) for scale in (7.0, 1 / 7)]
+        for changed, told in ((bars.iloc[: place + 1], known), *futures):
+            got = _frame(function(changed, *told), changed)
             worst = _worse(worst, _compare(whole, got, bars.index[place]))
     return worst
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from signalkit.bars import check, each_symbol
+from signalkit.bars import by_symbol, check, check_times
 from signalkit.errors import DataError, ParamsError
 from signalkit.features.catalog import CATALOG
 
@@ -45,7 +45,9 @@ def _check_known(place: str, asked: Sequence[str], known: Sequence[str]) -> None
             raise ParamsError(f"{place}: {name!r} is not in the catalogue; {hint}")
 
 
-def build(bars: pd.DataFrame, names: Sequence[str] | None = None) -> pd.DataFrame:
+def build(
+    bars: pd.DataFrame, names: Sequence[str] | None = None, news: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Features of one symbol's bars or of a panel.
 
     Parameters
@@ -53,34 +55,53 @@ def build(bars: pd.DataFrame, names: Sequence[str] | None = None) -> pd.DataFram
     bars : DataFrame of shape (n_bars, 5)
         Bars indexed by bar end, or a panel indexed by (symbol, time).
     names : sequence of str, optional
-        Features of `CATALOG`; all if omitted.
+        Features of `CATALOG`; if omitted all, or all that need no news where there are none.
+    news : DataFrame indexed by known_at, optional
+        `symbols` (tuple) and `sentiment`; of one symbol's bars all items count.
 
     Returns
     -------
     DataFrame of shape (n_bars, n_features)
         float64, indexed as the bars. The first `warmup` bars of a symbol are NaN. The value
-        at a bar uses that bar and earlier ones only.
+        at a bar uses that bar, earlier ones and news known by its end only.
 
     Raises
     ------
     ParamsError
-        If a name is not in the catalogue.
+        If a name is not in the catalogue, or reads news and there are none.
     DataError
         If the bars break their rule, or a value past its warm-up is not finite.
     """
     if names is not None and not len(names):
         raise ParamsError("features.names: no feature is asked for; leave names out for all")
     chosen = select(names=names)
+    if names is None and news is None:
+        chosen = [name for name in chosen if not CATALOG[name].reads_news]
+    lacking = [name for name in chosen if CATALOG[name].reads_news and news is None]
+    if lacking:
+        raise ParamsError(f"features: {lacking[0]} reads news; name some in collection.news")
     check(bars)
-    return each_symbol(bars, lambda block: _matrix(block, chosen))
+    parts = {
+        symbol: _matrix(block, chosen, _about(news, symbol)) for symbol, block in by_symbol(bars)
+    }
+    return parts[""] if "" in parts else pd.concat(parts, names=["symbol", "time"])
 
 
-def _matrix(bars: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+def _about(news: pd.DataFrame | None, symbol: str) -> pd.DataFrame | None:
+    """The news about a symbol, sorted by when they are known."""
+    if news is None:
+        return None
+    check_times(news.index.drop_duplicates().sort_values(), "news")
+    named = news["symbols"].map(lambda symbols: symbol in symbols).to_numpy(dtype=bool)
+    return (news[named] if symbol else news).sort_index(kind="stable")
+
+
+def _matrix(bars: pd.DataFrame, names: Sequence[str], news: pd.DataFrame | None) -> pd.DataFrame:
     """One symbol's features, each column written once."""
     out = np.empty((len(bars), len(names)))
     for i, name in enumerate(names):
         feature = CATALOG[name]
-        out[:, i] = feature.function(bars)
+        out[:, i] = feature.function(bars, news) if feature.reads_news else feature.function(bars)
         out[: feature.warmup, i] = np.nan
         settled = np.isfinite(out[feature.warmup :, i])
         if not settled.all():

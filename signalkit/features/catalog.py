@@ -14,14 +14,16 @@ from signalkit import causality
 from signalkit.bars import COLUMNS
 from signalkit.errors import ParamsError
 
-Function = Callable[[pd.DataFrame], np.ndarray | pd.Series]
+# of bars, or of bars and news
+Function = Callable[..., np.ndarray | pd.Series]
 
 
 @dataclass(frozen=True)
 class Feature:
     """One column: `function` maps one symbol's bars to one number a bar.
 
-    `warmup` is the number of first bars without a value, `unit` what the number counts.
+    `warmup` is the number of first bars without a value, `unit` what the number counts; with
+    `reads_news` the function takes the symbol's news beside the bars.
     """
 
     name: str
@@ -30,6 +32,21 @@ class Feature:
     unit: str
     description: str
     function: Function
+    reads_news: bool = False
+
+    def proof(self) -> causality.Causality:
+        """Outcome of cutting off and poisoning the future of seeded bars, and of news."""
+        bars, *news = self._probe()
+        return causality.check(self._series, bars, news=news[0] if news else None)
+
+    def _probe(self) -> tuple[pd.DataFrame, ...]:
+        """Seeded bars, and news where the function reads them."""
+        bars = causality.probe_bars()
+        return (bars, causality.probe_news(bars)) if self.reads_news else (bars,)
+
+    def _series(self, *read: pd.DataFrame) -> pd.Series:
+        """The column of some bars, and of news where it reads them."""
+        return pd.Series(self.function(*read), read[0].index)
 
     def source(self) -> str:
         """Hash of the function's source and of what it gives on probe bars.
@@ -40,7 +57,7 @@ class Feature:
             text = inspect.getsource(self.function)
         except OSError:  # made at run time: what it gives has to do
             text = ""
-        given = np.asarray(self.function(causality.probe_bars()), dtype=float)
+        given = np.asarray(self.function(*self._probe()), dtype=float)
         return hashlib.sha256(text.encode() + given.tobytes()).hexdigest()
 
 
@@ -48,14 +65,20 @@ CATALOG: dict[str, Feature] = {}
 
 
 def declare(
-    name: str, family: str, *, warmup: int, unit: str, description: str
+    name: str,
+    family: str,
+    *,
+    warmup: int,
+    unit: str,
+    description: str,
+    reads_news: bool = False,
 ) -> Callable[[Function], Function]:
     """Enter a function of this package into the catalogue; the tests sweep it."""
 
     def enter(function: Function) -> Function:
         if name in CATALOG:
             raise ParamsError(f"the catalogue has a feature {name!r} already; choose another name")
-        CATALOG[name] = Feature(name, family, warmup, unit, description, function)
+        CATALOG[name] = Feature(name, family, warmup, unit, description, function, reads_news)
         return function
 
     return enter

