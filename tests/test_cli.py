@@ -1,7 +1,9 @@
 """The command: help at once, one sentence for what it refuses, a store left as it was."""
 
 import hashlib
+import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -10,6 +12,7 @@ from click.testing import CliRunner
 
 from signalkit import ROOT, cli
 from signalkit.store import Store
+from tests.collection.binance_server import BinanceServer, walk
 
 HEADER = "time,open,high,low,close,volume\n"
 
@@ -90,3 +93,77 @@ def test_help_does_not_import_what_is_slow():
 def test_version_is_the_package_s():
     done = CliRunner().invoke(cli.main, ["--version"])
     assert done.output.strip() == "signalkit, version 0.1.0"
+
+
+@pytest.fixture
+def binance():
+    """A loopback server of 120 hours of two symbols."""
+    server = BinanceServer({"BTCUSDT": walk(120, lacking=[7]), "ETHUSDT": walk(120, seed=1)})
+    yield server
+    server.close()
+
+
+def collecting(server, *more):
+    """The arguments that collect from the server."""
+    return ["collect", "--source", "binance", "--interval", "1h", "--url", server.url, *more]
+
+
+@pytest.mark.parametrize(
+    "symbols",
+    [
+        ["--symbols", "BTCUSDT", "ETHUSDT"],
+        ["--symbols", "BTCUSDT", "--symbols", "ETHUSDT"],
+        ["--symbols=BTCUSDT", "ETHUSDT"],
+    ],
+)
+def test_collect_takes_several_symbols_and_tells_what_is_stored(own_store, binance, symbols):
+    more = [*symbols, "--since", "2024-01-01"]
+    done = CliRunner().invoke(cli.main, collecting(binance, *more))
+    assert done.exit_code == 0, done.output
+    rows = [line.split()[:5] for line in done.stdout.splitlines()]
+    assert rows[-2:] == [["BTCUSDT", "119", "0", "1", "1"], ["ETHUSDT", "120", "0", "0", "0"]]
+    with Store.open() as store:
+        assert len(store.read_bars("ETHUSDT", "1h", source="binance")) == 120
+
+
+def test_collect_goes_on_without_since_and_ends_with_the_day_of_until(own_store, binance):
+    first = ["--symbols", "BTCUSDT", "--since", "2024-01-01", "--until", "2024-01-02"]
+    CliRunner().invoke(cli.main, collecting(binance, *first))
+    with Store.open() as store:
+        assert str(store.span("BTCUSDT", "1h", "binance")[1]) == "2024-01-03 00:00:00+00:00"
+    done = CliRunner().invoke(cli.main, collecting(binance, "--symbols", "BTCUSDT"))
+    assert done.stdout.splitlines()[-1].split()[:2] == ["BTCUSDT", "72"]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--symbols", "BTCUSDT"], "no 1h bars of BTCUSDT from binance are stored; name since"),
+        (["--symbols", "BTCUSD", "--since", "2024-01-01"], "no 'BTCUSD'; did you mean 'BTCUSDT'"),
+        (["--symbols", "BTCUSDT", "--since", "2024-02-30"], "'2024-02-30' is no date"),
+        (["--symbols", "BTCUSDT", "--follow", "--until", "2024-01-02"], "leave out --until"),
+        (["--symbols", "BTCUSDT", "--source", "binanc"], "did you mean 'binance'"),
+    ],
+)
+def test_collect_refuses_in_one_sentence(own_store, binance, more, says):
+    done = CliRunner().invoke(cli.main, collecting(binance, *more))
+    assert done.exit_code == 1
+    assert says in done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_following_ends_on_a_signal_with_what_was_stored(tmp_path, binance, number):
+    binance.reach = 4  # two pages and two newest bars: then it waits for the next
+    more = ["--symbols", "BTCUSDT", "ETHUSDT", "--since", "2024-01-01 10:00", "--follow"]
+    command = [sys.executable, "-m", "signalkit.cli", *collecting(binance, *more)]
+    environment = os.environ | {"SIGNALKIT_DATA": str(tmp_path)}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        assert binance.reached.wait(60)
+        running.send_signal(number)
+        said, complaints = running.communicate(timeout=30)
+    assert (running.returncode, complaints) == (0, b"")
+    lines = said.decode().splitlines()
+    assert lines[0] == "stopped; 220 bars added, all that came is stored"
+    assert [line.split()[:2] for line in lines[-2:]] == [["BTCUSDT", "110"], ["ETHUSDT", "110"]]

@@ -67,6 +67,45 @@ def test_a_planted_edge_is_found(own_store, tmp_path):
     assert finds_edge(tmp_path, phi=0.3, seed=1)
 
 
+def finds_edge_in_news(edge, seed):
+    """Whether the study of a simulated market with news claims an edge."""
+    study = Study.open(
+        "market",
+        collection={
+            "source": "simulator",
+            "symbols": ["AAAUSDT", "BBBUSDT"],
+            "interval": "1h",
+            "start": "2024-01-01",
+            "end": "2024-08-31",
+            "simulator": {"seed": seed, "edge": edge},
+            "news": {"source": "simulator"},
+        },
+        features={"families": ["price", "volatility", "sentiment"]},
+        labeling={"horizon": 4},
+        training={"rounds": 60},
+        validation={"train": 2000, "test": 700, "holdout_from": "2024-08-01", "draws": 400},
+        backtesting={"fill": "next_open", "fee_bps": 2.0},
+    )
+    study.check()
+    return study.words()[0].startswith("An edge is seen")
+
+
+@pytest.mark.parametrize(("edge", "found"), [(0.0, False), (0.05, True)])
+def test_news_lead_a_simulated_market_only_where_it_was_planted(own_store, edge, found):
+    assert finds_edge_in_news(edge, seed=1) == found
+
+
+@pytest.mark.certify
+def test_simulated_markets_without_an_edge_are_believed_no_oftener_than_chance(own_store):
+    claims = sum(finds_edge_in_news(0.0, seed) for seed in range(100, 120))
+    assert claims <= binom.ppf(0.99, 20, 0.05)
+
+
+@pytest.mark.certify
+def test_nine_edges_in_ten_of_simulated_news_are_found(own_store):
+    assert sum(finds_edge_in_news(0.05, seed) for seed in range(100, 110)) >= 9
+
+
 @pytest.mark.certify
 def test_noise_is_called_an_edge_no_oftener_than_chance_allows(own_store, tmp_path):
     claims = sum(finds_edge(tmp_path, phi=0.0, seed=seed) for seed in range(100, 140))

@@ -5,7 +5,13 @@ the finding of the run and what the axes show.
 """
 
 from signalkit.plots.backtesting import plot_drawdown, plot_equity, plot_years
-from signalkit.plots.collection import plot_closes, plot_stale_opens
+from signalkit.plots.collection import (
+    plot_anomalies,
+    plot_closes,
+    plot_gap_map,
+    plot_news,
+    plot_stale_opens,
+)
 from signalkit.plots.features import plot_correlation, plot_history
 from signalkit.plots.figure import show_axes_in_notebooks
 from signalkit.plots.labeling import plot_label_balance, plot_returns_by_label
@@ -15,15 +21,18 @@ from signalkit.plots.validation import plot_folds, plot_gains, plot_scores_by_fo
 show_axes_in_notebooks()
 
 __all__ = [
+    "plot_anomalies",
     "plot_closes",
     "plot_correlation",
     "plot_drawdown",
     "plot_equity",
     "plot_folds",
     "plot_gains",
+    "plot_gap_map",
     "plot_history",
     "plot_importance",
     "plot_label_balance",
+    "plot_news",
     "plot_returns_by_label",
     "plot_scores_by_fold",
     "plot_stale_opens",

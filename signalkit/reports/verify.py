@@ -2,7 +2,8 @@
 
 What is compared, each to the last digit: every number of numbers.json, every text and
 picture of every page, and every output of the executed notebooks. The ledger, which a study
-cannot make again, is checked link by link and lent to the clean store.
+cannot make again, is checked link by link and lent to the clean store; so is what was
+collected from outside, as it was when the study ran.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from html.parser import HTMLParser
 from itertools import zip_longest
 from pathlib import Path
 
+from signalkit import params
 from signalkit.errors import ParamsError, StoreError
 from signalkit.reports.run import ASKED, NUMBERS, report_folder
 from signalkit.store import Store
@@ -70,8 +72,16 @@ def verify(study_name: str) -> tuple[int, list[Difference]]:
         with tempfile.TemporaryDirectory(prefix="signalkit-verify-") as name:
             clean = Path(name)
             store.lend_ledger(clean / "data", head)
+            if _reads_the_store(folder / ASKED):
+                store.lend_collected(clean / "data", study_name)
             _execute_again(folder / ASKED, clean)
             return _compare_folders(folder, clean / "reports" / study_name)
+
+
+def _reads_the_store(asked: Path) -> bool:
+    """Whether a study's bars or news were collected into the store before it ran."""
+    kept = params.read(asked).collection
+    return kept.news.source == "store" or kept.source not in {"sample", "files", "simulator"}
 
 
 def _execute_again(asked: Path, clean: Path) -> None:

@@ -55,6 +55,16 @@ def check_holdout(params: Params, panel: pd.DataFrame) -> None:
         )
 
 
+def check_news(study: Study) -> None:
+    """Features of news need news."""
+    names = [name for name in names_of(study) if features.CATALOG[name].reads_news]
+    if names and not study.has_news:
+        raise ParamsError(
+            f"features.families: {names[0]} reads news; set collection.news.source to file, store"
+            " or simulator, or leave the family sentiment out"
+        )
+
+
 def check_lengths(study: Study, panel: pd.DataFrame) -> None:
     """There must be bars for one fold before the holdout, and labels in it."""
     held, horizon = study.params.validation, study.params.labeling.horizon

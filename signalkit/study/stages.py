@@ -15,7 +15,6 @@ import pandas as pd
 
 from signalkit import (
     backtesting,
-    collection,
     features,
     labeling,
     params,
@@ -23,6 +22,7 @@ from signalkit import (
     training,
     validation,
 )
+from signalkit.study import inputs
 
 if TYPE_CHECKING:
     from signalkit.study.study import Study
@@ -47,38 +47,20 @@ def holdout_from(asked: params.Params) -> pd.Timestamp:
     return pd.Timestamp(params.timestamp(asked.validation.holdout_from))
 
 
-def load(asked: params.Params) -> pd.DataFrame:
-    """The panel that the collection section asks for."""
-    kept = asked.collection
-    return collection.load(
-        kept.source,
-        kept.symbols,
-        kept.interval,
-        kept.start,
-        kept.end,
-        path=kept.path,
-        calendar=kept.calendar,
-        tz=kept.tz,
-    )
-
-
 def names_of(study: Study) -> list[str]:
     """Features that the params ask for."""
     return features.select(study.params.features.families, study.params.features.names)
 
 
 def _collect(study: Study, scope: str) -> Made:
-    """Bars from the source, checked, into the store."""
-    panel, kept = study.every_bar, study.params.collection
-    study.store.write_bars(
-        panel, source=kept.source, interval=kept.interval, calendar=kept.calendar
-    )
-    return {"bars": panel}, {}
+    """Bars and news from the source, checked, into the store."""
+    return inputs.gather(study.params, study.store), {}
 
 
 def _build(study: Study, scope: str) -> Made:
-    """Features of the bars of the scope."""
-    return {"features": features.build(study.panel(scope), names_of(study))}, {}
+    """Features of the bars and news of the scope."""
+    news = study.news_until(scope) if study.has_news else None
+    return {"features": features.build(study.panel(scope), names_of(study), news)}, {}
 
 
 def features_asked(study: Study) -> dict[str, Any]:

@@ -20,14 +20,14 @@ from signalkit.bars import bars_per_year
 from signalkit.errors import LeakError
 from signalkit.splits import WalkForward
 from signalkit.store import Artifact, Artifacts, Store, data_folder
-from signalkit.study.checks import check_cells, check_holdout, check_lengths
+from signalkit.study.checks import check_cells, check_holdout, check_lengths, check_news
+from signalkit.study.inputs import digests, load
 from signalkit.study.stages import (
     RESEARCH,
     STAGES,
     WHOLE,
     features_asked,
     holdout_from,
-    load,
 )
 
 # blocks of the bootstrap last at least this many horizons
@@ -103,10 +103,8 @@ class Study:
 
     @cached_property
     def _data_digests(self) -> dict[str, str]:
-        """SHA-256 of every data file, by symbol."""
-        from_ = self.params.collection
-        files = collection.data_files(from_.source, from_.symbols, from_.path)
-        return {symbol: lineage.file_digest(file) for symbol, file in files.items()}
+        """SHA-256 of the data, by symbol and for the news."""
+        return digests(self.params)
 
     def artifact(self, stage: str, scope: str = RESEARCH) -> Artifact:
         """A stage's artifact: read where it exists, else made and stored.
@@ -149,6 +147,7 @@ class Study:
         ParamsError, DataError, SourceError
             With the place in the params and what would do.
         """
+        check_news(self)
         check_holdout(self.params, self.every_bar)
         check_lengths(self, self.every_bar)
 
@@ -175,6 +174,33 @@ class Study:
         self._artifact("collection", scope)
         times = self.every_bar.index.get_level_values("time")
         return self.every_bar[times < holdout_from(self.params)]
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the params ask for news."""
+        return self.params.collection.news.source != "none"
+
+    def news(self) -> pd.DataFrame:
+        """News known before the holdout, indexed by `known_at`; empty where none is asked for."""
+        return self.news_until(RESEARCH)
+
+    def news_until(self, scope: str) -> pd.DataFrame:
+        """News of a scope: known before the holdout, or all where it is open."""
+        found = self._artifact("collection", RESEARCH)
+        if scope == WHOLE:
+            found = self.artifact("collection", WHOLE)
+        news = found.table("news")
+        news["symbols"] = news["symbols"].map(tuple)
+        return news if scope == WHOLE else news[news.index < holdout_from(self.params)]
+
+    def sources(self) -> pd.DataFrame:
+        """Where the bars are from, and what was found and decided on the way, a row a symbol."""
+        return self._artifact("collection", RESEARCH).table("sources")
+
+    def revisions(self) -> pd.DataFrame:
+        """Bars before the holdout that their source changed later, as they were before."""
+        found = self._artifact("collection", RESEARCH).table("revisions")
+        return found[found.index.get_level_values("time") < holdout_from(self.params)]
 
     def features(self) -> pd.DataFrame:
         """Features of the bars, NaN in warm-up."""

@@ -32,7 +32,7 @@ def test_a_panel_is_sorted_by_symbol_whatever_was_asked_first(path):
     assert got.index.get_level_values("symbol").unique().tolist() == ["AAA", "BBB"]
     assert got.groupby("symbol").size().to_dict() == {"AAA": 4, "BBB": 5}
     assert got.loc["AAA", "open"].tolist() == [2.5] * 4
-    assert got.attrs == {}
+    assert {s: r.rows for s, r in got.attrs["reports"].items()} == {"AAA": 4, "BBB": 5}
 
 
 def test_the_sample_is_sorted_too():
@@ -81,7 +81,7 @@ def test_a_span_without_bars_is_refused_with_the_span_there_is(path, symbol, sta
         ({"symbols": ["BTCUSDT"]}, "lacks 'BTCUSDT'; it has NASDAQ, SP500"),
         ({"symbols": ["SP500", "SP500"]}, r"one stands twice in \['SP500', 'SP500'\]"),
         ({"symbols": []}, r"collection\.symbols"),
-        ({"source": "binance"}, "'binance' is none of sample, files"),
+        ({"source": "smaple"}, "'smaple' is none of sample, .* ccxt knows; did you mean 'sample'"),
         ({"interval": "1h"}, "the sample has 1d bars, was '1h'"),
         ({"source": "files"}, "files needs one, such as 'prices/{symbol}.csv'"),
         (

@@ -29,7 +29,18 @@ FOLDS = pd.DataFrame(
 SQUARE = pd.DataFrame([[1.0, 0.2], [0.2, 1.0]], index=["a", "b"], columns=["a", "b"])
 BALANCE = pd.DataFrame({-1.0: [0.2, 0.3], 0.0: [0.5, 0.4], 1.0: [0.3, 0.3]}, index=[2023, 2024])
 
+COVERED = pd.DataFrame({"first": DAYS[:1], "last": DAYS[5:]}, index=["A"])
+MISSING = pd.DataFrame({"symbol": ["A"], "first": DAYS[2:3], "last": DAYS[2:3], "bars": [1]})
+WEEKS = pd.DataFrame(
+    {"volume": [12.0, 2.0], "range": [1.0, 30.0]},
+    index=pd.MultiIndex.from_product([["A"], DAYS[:2]], names=["symbol", "week"]),
+)
+DAILY = pd.DataFrame({"items": [3, 0, 2], "sentiment_30": [0.1, 0.0, -0.4]}, index=DAYS[:3])
+
 DRAWN = {
+    "plot_gap_map": lambda **k: plots.plot_gap_map(COVERED, MISSING, **k),
+    "plot_anomalies": lambda **k: plots.plot_anomalies(WEEKS, limit=10, **k),
+    "plot_news": lambda **k: plots.plot_news(DAILY, **k),
     "plot_closes": lambda **k: plots.plot_closes(PANEL, **k),
     "plot_stale_opens": lambda **k: plots.plot_stale_opens(STALE, **k),
     "plot_correlation": lambda **k: plots.plot_correlation(SQUARE, **k),
