@@ -56,7 +56,7 @@ def collect(
     overlap : int
         Stored bars that are asked for again, so that late corrections are seen.
     progress : bool
-        Show progress where stderr is a terminal.
+        Show progress where stderr is a terminal, and log refusals.
     seed : int
         Of the jitter in the pauses.
 
@@ -172,6 +172,7 @@ def _open(
     if options["overlap"] < 1:
         raise ParamsError(f"overlap must be at least 1 bar, was {options['overlap']}")
     asking = {name: options.pop(name) for name in ("seed", "stop") if name in options}
+    asking["level"] = logging.INFO if options["progress"] else logging.DEBUG
     return [
         Series(Pages(source, symbol, interval, **asking), store, **options) for symbol in symbols
     ]

@@ -41,7 +41,7 @@ class Pages:
     """Pages of one symbol of a source.
 
     `stop` is asked before each request and in each pause; `seed` makes the jitter of the
-    pauses repeatable.
+    pauses repeatable; refusals are logged at `level`.
     """
 
     source: Source
@@ -49,6 +49,7 @@ class Pages:
     interval: str
     stop: Callable[[], bool] = lambda: False
     seed: int = 0
+    level: int = logging.INFO
     random: Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -85,7 +86,7 @@ class Pages:
                 return page_bars(rows, self.interval, since, last)
             except DataError as cause:
                 broken = cause
-                log.info("%s: %s; asking again", self.source.name, broken)
+                log.log(self.level, "%s: %s; asking again", self.source.name, broken)
             pause(self.source, 2.0**asking, self.stop)
         raise DataError(
             f"{self.source.name}, {what}: {broken} (asked {ASKINGS} times); what came before is"
@@ -101,7 +102,7 @@ class Pages:
             stop=self._enough,
             wait=self._wait,
             sleep=lambda seconds: pause(self.source, seconds, self.stop),
-            before_sleep=_say,
+            before_sleep=self._say,
             reraise=True,
         )
         try:
@@ -126,11 +127,10 @@ class Pages:
         told = state.outcome.exception().wait or 0.0
         return told > _LONGEST_WAIT_SECONDS or stop_after_attempt(ATTEMPTS)(state)
 
-
-def _say(state: RetryCallState) -> None:
-    """Log a refusal and the pause that follows."""
-    refused = state.outcome.exception()
-    log.info("%s; waiting %.1f s", refused, state.next_action.sleep)
+    def _say(self, state: RetryCallState) -> None:
+        """Log a refusal and the pause that follows."""
+        refused = state.outcome.exception()
+        log.log(self.level, "%s; waiting %.1f s", refused, state.next_action.sleep)
 
 
 def pause(source: Source, seconds: float, stop: Callable[[], bool]) -> None:

@@ -91,7 +91,8 @@ class Series:
         found = _runs(self._missing(), self.pages.length)
         if len(found):
             symbol, interval, source = self.key
-            log.info("%s %s: noted %d outages of %s", symbol, interval, len(found), source)
+            told = (symbol, interval, len(found), source)
+            log.log(self.pages.level, "%s %s: noted %d outages of %s", *told)
             self.store.note_outages(symbol, interval, found, source=source)
 
     def _ask_for(self, wanted: pd.DatetimeIndex, words: str, *, patient: bool = False) -> None:

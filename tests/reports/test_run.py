@@ -188,3 +188,31 @@ def test_papermill_command_runs_a_notebook_where_nothing_ran_before(own_store, t
     code = [c for c in nbformat.read(out, as_version=4).cells if c.cell_type == "code"]
     assert all(cell.execution_count for cell in code)
     assert "unknown parameter" not in done.stderr
+
+
+def test_the_first_notebooks_tell_of_a_simulated_market_and_its_news(own_store, tmp_path):
+    collected = {"source": "simulator", "symbols": ["AAAUSDT", "BBBUSDT"], "interval": "1h"}
+    collected |= {"start": "2024-01-01", "end": "2024-03-31", "news": {"source": "simulator"}}
+    given = {
+        "study_name": "market",
+        "collection": collected,
+        "features": {"families": ["price", "sentiment"]},
+        "validation": {"train": 500, "test": 200, "holdout_from": "2024-03-01"},
+    }
+    for stem, pictures in (("01_collection", 5), ("02_features", 2)):
+        notebook = notebooks.execute(
+            ROOT / "notebooks" / f"{stem}.ipynb", tmp_path / "x.ipynb", given
+        )
+        outputs = [o for cell in notebook.cells for o in cell.get("outputs", [])]
+        shown = [o for o in outputs if "image/png" in o.get("data", {})]
+        assert len(shown) == pictures
+        assert not [o for o in outputs if o.output_type in ("error", "stream")]
+
+
+@pytest.mark.certify
+def test_the_simulated_study_finds_its_edge_and_can_be_executed_again(own_store):
+    _, study = reports.run(ROOT / "params" / "simulated.yaml")
+    assert study.words()[0].startswith("An edge is seen")
+    total, found = reports.verify("simulated")
+    assert found == []
+    assert total > 5000
