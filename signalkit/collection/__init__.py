@@ -10,7 +10,7 @@ from signalkit.collection import collector, exchange, sentiment
 from signalkit.collection.defects import Defect
 from signalkit.collection.files import CollectionReport, read_file
 from signalkit.collection.load import SIMULATOR, data_files, load, simulated_exchange
-from signalkit.collection.load_news import load_news, news_file
+from signalkit.collection.load_news import collected_news, load_news, news_file
 from signalkit.collection.news import NewsReport, read_news
 from signalkit.collection.quality import (
     ODD_TIMES,
@@ -30,6 +30,7 @@ __all__ = [
     "Defect",
     "NewsReport",
     "anomalies",
+    "collected_news",
     "collector",
     "coverage",
     "data_files",

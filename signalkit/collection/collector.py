@@ -15,7 +15,7 @@ from signalkit.bars import ALWAYS_OPEN, expected_times, interval_length
 from signalkit.collection.pages import Pages, Stopped, pause
 from signalkit.collection.series import Series
 from signalkit.collection.source import Source, TransientError
-from signalkit.errors import ParamsError
+from signalkit.errors import DataError, ParamsError, SourceError
 from signalkit.store import Store
 
 log = logging.getLogger(__name__)
@@ -131,20 +131,27 @@ def follow(
     every = _open(source, store, symbols, interval, seed=seed, stop=stop, **options)
     try:
         while True:
-            _update(every)
-            pause(source, _until_next(every[0].pages, delay_seconds), stop)
+            wait = _update(every)
+            pause(source, max(wait, _until_next(every[0].pages, delay_seconds)), stop)
     except Stopped:
         return _rows(every)
 
 
-def _update(every: list[Series]) -> None:
-    """Collect every symbol that the source gives."""
+def _update(every: list[Series]) -> float:
+    """Collect every symbol that the source gives; the seconds that it sends us away for."""
     for series in every:
         try:
             series.collect()
             series.recheck = False
         except TransientError as refused:
             log.warning("%s; trying again at the next bar's end", refused)
+            if refused.wait:  # a ban is of the address, not of the symbol
+                return refused.wait
+        except (DataError, SourceError) as refused:
+            if series.checked_to is None:  # never went well: wrong from the start
+                raise
+            log.warning("%s; the other symbols go on", refused)
+    return 0.0
 
 
 def _until_next(pages: Pages, delay_seconds: float) -> float:

@@ -22,7 +22,8 @@ PRICES = COLUMNS[:4]
 TIME_NAMES = (
     "open_time", "opentime", "time_open", "timestamp", "unix", "unix_timestamp", "epoch",
     "datetime", "date_time", "time", "date", "ts", "t", "utc_time", "time_utc", "date_utc",
-    "dt", "index",
+    "dt", "index", "gmt_time", "time_gmt", "date_gmt", "start_time", "starttime", "begin",
+    "time_period_start", "candle_begin_time", "trade_date", "day",
 )  # fmt: skip
 _PRICE_NAMES = {
     "open": ("open", "o", "open_price", "opening_price", "price_open", "first"),
@@ -130,9 +131,25 @@ def _by_name(table: pd.DataFrame) -> Layout:
             f"the only volume, {volumes[0]!r}, is by its name in quote currency and bars need that"
             " in base units; if it is, name the column volume"
         )
+    # names that mean the base volume here and the quote volume there: the prices tell
+    volumes += [n for n in ("amount", "value") if n in names and _all_numbers(table[n])]
     base, other, notes = _base(table, volumes, numbers)
     times = tuple(name for name in TIME_NAMES if name in names)
     return Layout(times, prices, base, notes, other)
+
+
+def _all_numbers(column: pd.Series) -> bool:
+    """Whether every cell of a column is a number."""
+    return bool(pd.to_numeric(column, errors="coerce").notna().all())
+
+
+def needed(raw: Raw) -> list:
+    """Columns whose cells a bar needs: prices and volumes, or by place the four and the next."""
+    if not raw.named:
+        start = 2 if is_clock(raw.table[1]) else 1
+        return list(range(start, min(start + 5, raw.table.shape[1])))
+    names = list(raw.table.columns)
+    return [*_price_columns(names).values(), *(name for name in names if _is_volume(name))]
 
 
 def _looks_like(names: list[str]) -> str:

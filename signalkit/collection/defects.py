@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from signalkit.bars import COLUMNS
+from signalkit.errors import DataError
 
 # what `read_file(allow=...)` may name
 NAMES = (
@@ -39,6 +40,8 @@ _KNOWN_VOLUME = 0.05
 _SPIKE_TICKS = 5
 # neighbours further apart than this many intervals are no neighbours
 _NEAR = 30
+# fewer neighbours than these prove no exchange of open and close
+_TELLING_STEPS = 30
 # no market trades at a twentieth or at twenty times the price and back within one bar
 _WICK = np.log(20.0)
 _NAMED = re.compile(
@@ -89,7 +92,9 @@ def stretches(flags: np.ndarray, opens: pd.DatetimeIndex) -> tuple[Stretch, ...]
     )
 
 
-def interpolated(bars: pd.DataFrame, opens: pd.DatetimeIndex) -> Defect | None:
+def interpolated(
+    bars: pd.DataFrame, opens: pd.DatetimeIndex, *, sessions: bool = False
+) -> Defect | None:
     """Bars on the straight line between their neighbours: they hold the price after the gap.
 
     All five columns of such a bar lie halfway between the bar before and after, up to the
@@ -107,9 +112,13 @@ def interpolated(bars: pd.DataFrame, opens: pd.DatetimeIndex) -> Defect | None:
     # without a trade there is one price: a bar that moved is made up, if volume is known at all
     made_up = thin & (values[1:-1, 1] > values[1:-1, 2]) & (thin.mean() < _KNOWN_VOLUME)
     steps = np.diff(opens.asi8)
-    even = (steps[:-1] == steps.min()) & (steps[1:] == steps.min())
+    # over a night or a weekend the neighbours of a session are as near as on other days
+    longest = steps.min() * (_NEAR if sessions else 1)
+    even = (steps[:-1] <= longest) & (steps[1:] <= longest)
     lines = straight[:, :4].all(axis=1) & moves & even
-    whole = lines & (straight[:, 4] & ~thin | made_up)
+    # a close halfway between its neighbours that nobody traded at
+    drawn = straight[:, 3] & moves & even & thin & (thin.mean() < _KNOWN_VOLUME)
+    whole = lines & (straight[:, 4] & ~thin | made_up) | drawn
     runs = _runs_of(lines, 3)
     told = "are linear interpolations of their neighbours, so they hold the price after a gap"
     return _found("interpolated", np.r_[False, whole | runs, False], opens, told)
@@ -153,7 +162,7 @@ def forward_filled(bars: pd.DataFrame, opens: pd.DatetimeIndex) -> Defect | None
         return None
     steps = np.diff(opens.asi8)
     thin = values[:, 4] == 0
-    same = (values[1:, :4] == values[:-1, :4]).all(axis=1) & (steps == steps.min())
+    same = (values[1:, :4] == values[:-1, :4]).all(axis=1) & (steps <= _NEAR * steps.min())
     if thin.mean() < _KNOWN_VOLUME:
         same &= (values[1:, 4] == values[:-1, 4]) | thin[1:]
     else:
@@ -213,6 +222,29 @@ def _tick(values: np.ndarray) -> float:
     return float(2 * _rounding(values)[:4].min())
 
 
+def check_open_close(bars: pd.DataFrame, opens: pd.DatetimeIndex) -> None:
+    """Refuse bars whose names of open and close have changed places.
+
+    A bar opens near the close of the bar before; where instead it closes near the open of
+    the bar before, the two columns are swapped, or the rows run backwards.
+    """
+    steps = np.diff(opens.asi8)
+    if not len(steps):
+        return
+    near = steps == steps.min()
+    first, last = bars["open"].to_numpy(), bars["close"].to_numpy()
+    right = np.abs(first[1:] - last[:-1])[near]
+    swapped = np.abs(last[1:] - first[:-1])[near]
+    # a made-up straight line moves by the same at every step and tells nothing
+    lively = len(right) >= _TELLING_STEPS and np.ptp(right) > 1e-6 * right.max()
+    if lively and np.median(right) > 1.5 * np.median(swapped):
+        raise DataError(
+            f"from bar to bar the open is {np.median(right):g} off the last close, the close only"
+            f" {np.median(swapped):g} off the last open (medians of {len(right):,} steps): open and"
+            " close are swapped, or the times run backwards"
+        )
+
+
 def spikes(bars: pd.DataFrame, opens: pd.DatetimeIndex) -> Defect | None:
     """Bars whose close or open jumps off and is back one bar later, or with a wick of 20 times.
 
@@ -237,6 +269,11 @@ def spikes(bars: pd.DataFrame, opens: pd.DatetimeIndex) -> Defect | None:
     ticks = np.ptp(np.exp(np.stack([open_, close, before, after, following])), axis=0)
     flags = (body | start) & (ticks > _SPIKE_TICKS * _tick(bars[list(COLUMNS)].to_numpy())) | wick
     flags[-1] = wick[-1] | start[-1]
+    # nothing stands before the first bar: it is odd if no bar of the next hundred reaches its open
+    later = open_[0] - np.array([low[1:101].min(), high[1:101].max()])
+    flags[0] |= abs(close[0] - open_[1]) < _SPIKE and bool(
+        later[1] > least[0] or later[0] < -least[0]
+    )
     return _found("spikes", flags, opens, "jump off and come straight back, single-tick spikes")
 
 
@@ -248,7 +285,7 @@ def _off(value: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray
 
 def claimed_interval(name: str) -> str | None:
     """The interval that a file's name claims, if it claims one."""
-    found = [m for m in _NAMED.finditer(name) if m[2] != "M" and m[2] != "D"]
+    found = [m for m in _NAMED.finditer(name) if m[2] != "M" and (m[2] != "D" or m[1] == "1")]
     found = [m for m in found if m[3] or int(m[1]) <= _LONGEST.get(m[2][0].lower(), 999)]
     claims = {_WORDS[m[3].lower()] if m[3] else f"{int(m[1])}{m[2][0].lower()}" for m in found}
     return claims.pop() if len(claims) == 1 else None

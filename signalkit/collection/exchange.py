@@ -27,6 +27,9 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 # what every exchange of ccxt that names no limit is known to give
 _SMALLEST_PAGE = 100
+# a time that is refused this often is one that the exchange does not tell
+_ASKED_FOR_TIME = 4
+_TIMES_MS = (1e12, 9e12)  # 2001 to 2255
 _TOLD = 200  # characters of an answer that an error repeats
 
 
@@ -62,6 +65,8 @@ class Exchange:
         self.page = int(limits.get("limit") or _SMALLEST_PAGE)
         self._markets: dict[str, dict[str, object]] = {}
         self._dated: tuple[pd.Timestamp, float] | None = None
+        self._told: tuple[pd.Timestamp, float] | None = None
+        self._untold = 0
         self._prepare()
 
     def _prepare(self) -> None:
@@ -88,12 +93,30 @@ class Exchange:
         return Market(symbol, str(found["base"]), str(found["quote"]))
 
     def clock(self) -> pd.Timestamp:
-        """The exchange's present time, UTC; no request of it can fail."""
-        if self.client.has["fetchTime"] is True:
+        """The exchange's present time, UTC.
+
+        Raises
+        ------
+        TransientError
+            If it was refused, until it has been asked often enough to take that it has none.
+        """
+        if self.client.has["fetchTime"] is True and self._untold < _ASKED_FOR_TIME:
             try:
-                return pd.Timestamp(self._ask("its time", self._time), unit="ms", tz="UTC")
+                now = pd.Timestamp(self._ask("its time", self._time), unit="ms", tz="UTC")
+            except TransientError:
+                if self._told is None:
+                    self._untold += 1
+                    if self._untold < _ASKED_FOR_TIME:
+                        raise
             except SourceError as refused:
                 log.debug("%s; going by the date of its last answer", refused)
+            else:
+                self._told = now, time.monotonic()
+                return now
+        # what it said of its own clock comes before the date that a proxy may have written
+        if self._told:
+            now, answered = self._told
+            return now + pd.Timedelta(time.monotonic() - answered, "s")
         # a local clock that runs ahead would take an open bar for a closed one, so the
         # local time is the last resort; the date of an answer is at most a second behind
         if self._dated:
@@ -158,7 +181,10 @@ class Exchange:
 
     def _time(self) -> int:
         """The exchange's own time in ms."""
-        return int(self.client.fetch_time())
+        told = int(self.client.fetch_time())
+        if not _TIMES_MS[0] <= told < _TIMES_MS[1]:
+            raise ValueError("no time in ms")
+        return told
 
     def _ask(self, what: str, call: Callable[[], T]) -> T:
         """What a request of ccxt gives, its refusals as ours."""
@@ -237,7 +263,10 @@ def _moment(text: str | None) -> pd.Timestamp | None:
 
 def _moved(bases: object, url: str) -> object:
     """REST bases with their hosts replaced."""
-    place = urlsplit(url)
+    try:
+        place = urlsplit(url)
+    except ValueError as cause:
+        raise ParamsError(f"url {url!r} is no address: {cause}") from None
     if place.scheme not in ("http", "https") or not place.netloc:
         raise ParamsError(f"url must be an address such as http://127.0.0.1:8080, was {url!r}")
     if isinstance(bases, dict):

@@ -12,8 +12,10 @@ import html
 import html.entities
 import io
 import re
+import threading
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 from xml.parsers import expat
@@ -22,12 +24,14 @@ import feedparser
 import requests
 import urllib3
 
-from signalkit.errors import DataError, ParamsError, SourceError
+from signalkit.errors import DataError, ParamsError, SignalkitError, SourceError
 
 GZIP = b"\x1f\x8b"
 TITLE_LENGTH = 500  # characters
 _RAW_TITLE_LENGTH = 10_000  # characters of a title that are looked at
 _REDIRECTS = 5
+_TAGS_IN_TAGS = 3  # tags that others are written into
+_DEEPEST, _ATTRIBUTES = 100, 200  # nested elements, attributes of one
 _CHUNK = 2**16  # bytes
 _ANSWER_TIME = 15.0  # seconds in which a server answers or sends its next bytes
 _SMALL = 10**7  # bytes; a gzip file that unpacks to less cannot hurt
@@ -97,6 +101,27 @@ def fetch(url: str, *, limit: int, timeout: float = 60.0) -> Fetched:
     DataError
         If there are more bytes than `limit`.
     """
+    answered: list[Fetched | BaseException] = []
+
+    def ask() -> None:
+        try:
+            answered.append(_followed(url, limit, timeout))
+        except BaseException as cause:  # noqa: BLE001 - raised again by who waits
+            answered.append(cause)
+
+    # a server that drips its headers or the size of a chunk is outlived, not waited for
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(timeout + 1)
+    if not answered:
+        raise SourceError(f"{url}: no whole answer in {timeout:g} s; raise timeout or try later")
+    if isinstance(answered[0], BaseException):
+        raise answered[0]
+    return answered[0]
+
+
+def _followed(url: str, limit: int, timeout: float) -> Fetched:
+    """What is at the end of a URL's redirects."""
     until = time.monotonic() + timeout
     asked = url
     try:
@@ -105,7 +130,9 @@ def fetch(url: str, *, limit: int, timeout: float = 60.0) -> Fetched:
                 if not answer.is_redirect:
                     return _received(answer, limit, until)
                 url = _redirected(url, answer.headers["location"])
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as cause:
+    except SignalkitError:
+        raise
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as cause:
         raise SourceError(f"{asked}: no answer ({_short(cause)}); try again later") from None
     raise SourceError(f"{asked}: redirects more than {_REDIRECTS} times, last to {url}")
 
@@ -138,7 +165,7 @@ def _received(answer: requests.Response, limit: int, until: float) -> Fetched:
     if coding not in ("identity", "gzip", "x-gzip"):
         raise SourceError(f"{url}: sent as {coding!r}, asked for gzip or plain; fetch it yourself")
     length = headers.get("content-length", "")
-    if length.isdecimal() and int(length) > limit:
+    if length.isdecimal() and len(length) < 20 and int(length) > limit:
         raise _too_large(f"{int(length):,} bytes", limit)
     data = _body(answer, limit, until)
     if coding != "identity":
@@ -224,11 +251,33 @@ def check_xml(text: str) -> None:
     if re.match(r"<html\b", text[start:], re.I):
         raise DataError("a web page, no feed; look for its link to RSS or Atom")
     try:
-        expat.ParserCreate("utf-8", namespace_separator=" ").Parse(text.encode("utf-8"), True)
+        parser = expat.ParserCreate("utf-8", namespace_separator=" ")
+        parser.StartElementHandler, parser.EndElementHandler = _shape()
+        parser.Parse(text.encode("utf-8"), True)
     except expat.ExpatError as cause:
         raise DataError(f"XML cut off or not well formed: {cause}; get it again") from None
     except UnicodeEncodeError:
         raise DataError("XML with half a character (a lone surrogate); get it again") from None
+
+
+def _shape() -> tuple[Callable, Callable]:
+    """Handlers that refuse what makes feedparser's time grow with its square."""
+    depth = 0
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > _DEEPEST or len(attributes) > _ATTRIBUTES:
+            raise DataError(
+                f"XML {depth} elements deep or with {len(attributes):,} attributes in"
+                f" <{name[:60]}>; feeds have at most {_DEEPEST} and {_ATTRIBUTES}"
+            )
+
+    def end(_: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    return start, end
 
 
 def read_feed(text: str) -> tuple[list[dict[str, str]], str, str]:
@@ -293,20 +342,27 @@ def _numbered(match: re.Match) -> str:
     return match[0] if letters is None else "".join(f"&#{ord(letter)};" for letter in letters)
 
 
+def _without_tags(title: str) -> str:
+    """A title without tags, scripts, or tags that stand open when others are taken out."""
+    for _ in range(_TAGS_IN_TAGS):
+        if "<" not in title:
+            break
+        title = _TAGS.sub("", _BLOCK_TAGS.sub(" ", _HIDDEN.sub(" ", title)))
+    return title
+
+
 def plain_text(title: str) -> str:
     """A title without HTML, control characters or line breaks, at most 500 characters.
 
-    Tags and scripts go, entities are decoded once, characters that turn the direction of
-    text or cannot be seen go, blanks become one.
+    Tags and scripts go, also those written as entities, characters that turn the direction
+    of text or cannot be seen go, blanks become one.
 
     Examples
     --------
     >>> plain_text("<b>AT&amp;T</b> falls<br>hard<script>x()</script>")
     'AT&T falls hard'
     """
-    title = title[:_RAW_TITLE_LENGTH]
-    if "<" in title:
-        title = _TAGS.sub("", _BLOCK_TAGS.sub(" ", _HIDDEN.sub(" ", title)))
+    title = _without_tags(title[:_RAW_TITLE_LENGTH])
     if "&" in title:
-        title = html.unescape(title)
+        title = _without_tags(html.unescape(title))
     return " ".join(_UNSEEN.sub("", title).split())[:TITLE_LENGTH].rstrip()

@@ -9,6 +9,7 @@ defects that are flagged in the report instead.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from signalkit.bars import (
 from signalkit.collection import columns, defects, reading
 from signalkit.collection.defects import Defect
 from signalkit.collection.formats import read_raw
+from signalkit.collection.zone_names import zone_named
 from signalkit.errors import DataError, ParamsError
 
 
@@ -106,6 +108,8 @@ def read_file(
     unknown = [name for name in allow if name not in defects.NAMES]
     if unknown:
         raise ParamsError(f"allow: no defect {unknown[0]!r}; known are {', '.join(defects.NAMES)}")
+    if tz is not None:
+        zone_named(tz)
     if not path.exists():
         raise DataError(f"{path}: no such file")
     if not path.is_file():
@@ -137,7 +141,12 @@ def _read(
     if interval is not None:
         interval_length(interval)
     raw = reading.of_symbol(columns.name_columns(read_raw(path)), symbol)
+    rows_read, empty = len(raw.table), None
+    if "broken" in allow:
+        raw, empty = reading.leave_out_empty(raw)
     rows = reading.interpreted(raw, tz)
+    rows.found += [empty] if empty else []
+    reading.drop_repeats(rows)
     reading.put_in_order(rows, allow)
     always_open = calendar in {None, ALWAYS_OPEN}
     interval = reading.settle_interval(rows, path.name, interval, always_open)
@@ -150,7 +159,9 @@ def _read(
     ends = _bar_ends(rows.opens, rows.dates, interval, calendar)
     bars = rows.bars.set_axis(ends.rename("time"), axis=0)
     check(bars)
-    looks = (defects.interpolated, defects.forward_filled, defects.copied, defects.spikes)
+    defects.check_open_close(bars, rows.opens)
+    straight = partial(defects.interpolated, sessions=not always_open)
+    looks = (straight, defects.forward_filled, defects.copied, defects.spikes)
     rows.found += [found for look in looks if (found := look(bars, rows.opens))]
     _refuse([defect for defect in rows.found if defect.name not in allow])
     missing = gaps(bars, interval, calendar)
@@ -162,7 +173,7 @@ def _read(
         interval=interval,
         calendar=calendar,
         zone=rows.zone,
-        rows_read=len(raw.table),
+        rows_read=rows_read,
         rows=len(bars),
         first=bars.index[0],
         last=bars.index[-1],

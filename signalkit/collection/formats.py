@@ -177,6 +177,8 @@ def _json(text: str) -> tuple[pd.DataFrame, str, bool]:
         content = json.loads(text)
     except json.JSONDecodeError as cause:
         return _json_lines(text, cause)
+    except (RecursionError, ValueError) as cause:
+        raise DataError(f"the JSON is nested too deep or has endless numbers ({cause})") from None
     if isinstance(content, dict):
         inner = [value for value in content.values() if isinstance(value, list)]
         if len(inner) == 1 and inner[0] and isinstance(inner[0][0], list | dict):
@@ -200,7 +202,7 @@ def _json_lines(text: str, cause: json.JSONDecodeError) -> tuple[pd.DataFrame, s
     """One JSON object a line."""
     try:
         rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-    except json.JSONDecodeError:
+    except (RecursionError, ValueError):
         raise DataError(f"the JSON is cut off or broken ({cause})") from None
     if not all(isinstance(row, dict) for row in rows):
         raise DataError("the JSON lines are not all objects")
@@ -210,7 +212,10 @@ def _json_lines(text: str, cause: json.JSONDecodeError) -> tuple[pd.DataFrame, s
 def _csv(text: str, encoding: str) -> Raw:
     """A CSV with or without a header, after lines that are no part of it."""
     lines = text[: 2**20].splitlines()[:_SNIFFED_LINES]
-    separator, skip, names = _layout(lines)
+    try:
+        separator, skip, names = _layout(lines)
+    except csv.Error as cause:
+        raise DataError(f"no table with columns ({cause})") from None
     try:
         table = pd.read_csv(
             io.StringIO(text),
@@ -225,6 +230,7 @@ def _csv(text: str, encoding: str) -> Raw:
         raise DataError(f"the CSV breaks off or has uneven rows ({cause})") from None
     table = table.dropna(how="all")
     if separator != "," and not any(_has_point(table[name]) for name in table):
+        _check_comma(table)
         table = table.apply(_points)
     if names:
         header = [cell.strip() for cell in next(csv.reader([lines[skip]], delimiter=separator))]
@@ -274,6 +280,17 @@ def _has_point(column: pd.Series) -> bool:
     return column.dtype.kind not in "ib" and bool(
         column.dropna().astype(str).str.fullmatch(r"\s*-?\d+\.\d+\s*").any()
     )
+
+
+def _check_comma(table: pd.DataFrame) -> None:
+    """Refuse commas that may separate thousands as well as decimals."""
+    cells = pd.concat([table[name].dropna().astype(str).str.strip() for name in table])
+    cells = cells[cells.str.fullmatch(r"-?\d+,\d+")]
+    if len(cells) and cells.str.fullmatch(r"-?[1-9]\d{0,2},\d{3}").all():
+        raise DataError(
+            f"{cells.iloc[0]!r} can be read with a decimal comma or with a comma for thousands, as"
+            f" all {len(cells):,} such numbers of the file; write a decimal point"
+        )
 
 
 def _points(column: pd.Series) -> pd.Series:

@@ -6,6 +6,7 @@ for simulated news: a study sees what it would see of real ones.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,7 +20,7 @@ from signalkit.collection.load import simulated_exchange
 from signalkit.collection.matching import find_symbols, symbol_names
 from signalkit.collection.news import read_news
 from signalkit.collection.sentiment import score
-from signalkit.errors import ParamsError
+from signalkit.errors import DataError, ParamsError
 from signalkit.store import Store
 
 COLUMNS = ("published", "source", "title", "symbols", "sentiment", "key")
@@ -80,16 +81,25 @@ def load_news(
     if source == "file":
         named = {name: news[name] for name in ("tz", "latency", "aliases")}
         found = read_news(news_file(news["path"]), symbols=symbols, **named)
+        report = found.attrs["report"]
+        found = _matched(found, symbols, news["aliases"])  # stated symbols and named ones
+        found.attrs["report"] = report
     elif source == "simulator":
-        found = _simulated(symbols, span[0], simulated or {})
+        found = _simulated(symbols, span[0], simulated or {}, store)
     else:
         with nullcontext(store) if store else Store.open() as kept:
-            found = _matched(kept.read_news(start=span[0], end=span[1]), symbols, news["aliases"])
+            told = collected_news(kept, start=span[0], end=span[1])
+        found = _matched(told, symbols, news["aliases"])
     report = found.attrs.get("report")
     wanted = set(symbols)
     about = found["symbols"].map(lambda named: bool(wanted & set(named))).to_numpy(dtype=bool)
     inside = (found.index >= span[0]) & (found.index <= span[1])
     kept_news = found[about & inside]
+    if kept_news.empty:
+        raise DataError(
+            f"collection.news: none of {len(found)} items is about {', '.join(symbols)} and known"
+            f" from {span[0]:%Y-%m-%d} to {span[1]:%Y-%m-%d}; name them in aliases, or collect more"
+        )
     scored = score(
         kept_news["title"], scorer=news["scorer"], lexicon=_under_root(news["lexicon"]),
         model=news["model"],
@@ -108,12 +118,28 @@ def no_news() -> pd.DataFrame:
 
 
 def _simulated(
-    symbols: Sequence[str], since: pd.Timestamp, asked: Mapping[str, Any]
+    symbols: Sequence[str],
+    since: pd.Timestamp,
+    asked: Mapping[str, Any],
+    store: Store | None,
 ) -> pd.DataFrame:
-    """News of the simulated market under the name of its exchange, each when first known."""
+    """News of the simulated market by way of the store, under the name of its exchange."""
     exchange = simulated_exchange(symbols, **asked)
     told = exchange.news(since).assign(source=exchange.name)
-    return told[~told["key"].duplicated()]
+    with (
+        tempfile.TemporaryDirectory(prefix="signalkit-simulator-") as name,
+        nullcontext(store) if store else Store.open(Path(name)) as kept,
+    ):
+        kept.write_news(told, scorer="simulator")
+        return kept.read_news(source=exchange.name, start=since)
+
+
+def collected_news(
+    store: Store, start: pd.Timestamp | None = None, end: pd.Timestamp | None = None
+) -> pd.DataFrame:
+    """Stored news of real markets: what `signalkit collect --news` put there."""
+    found = store.read_news(start=start, end=end)
+    return found[~found["source"].str.startswith("simulator-")]
 
 
 def _matched(

@@ -79,7 +79,7 @@ def find_symbols(
     pattern, owners = _compiled(tuple((symbol, tuple(names[symbol])) for symbol in names))
     found = []
     for title in titles:
-        hits = {_plain(match[1] or match[2]) for match in pattern.finditer(title)}
+        hits = {_plain(match[1] or match[2]) for match in pattern.finditer(title.lower())}
         found.append(tuple(sorted({symbol for hit in hits for symbol in owners[hit]})))
     return found
 
@@ -103,4 +103,4 @@ def _compiled(
     words = [re.escape(n).replace(r"\ ", r"\s+") for n in by_length if len(n) > _SHORT]
     # an alternation of nothing would match everywhere
     tag, word = ("|".join(part) or r"(?!)" for part in (tags, words))
-    return re.compile(rf"\$\s?({tag})(?!\w)|(?<![\w$])({word})(?!\w)", re.IGNORECASE), owners
+    return re.compile(rf"\$\s?({tag})(?!\w)|(?<![\w$])({word})(?!\w)"), owners

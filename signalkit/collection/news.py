@@ -22,7 +22,8 @@ import pandas as pd
 from signalkit.collection.feeds import fetch, is_url, plain_text
 from signalkit.collection.matching import find_symbols, symbol_names
 from signalkit.collection.news_rows import NewsRows, read_rows
-from signalkit.collection.news_times import NO_TIME, read_times, zone_named
+from signalkit.collection.news_times import NO_TIME, read_times
+from signalkit.collection.zone_names import zone_named
 from signalkit.errors import DataError, ParamsError
 
 COLUMNS = ("published", "source", "title", "symbols", "sentiment", "key")

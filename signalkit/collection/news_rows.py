@@ -111,7 +111,7 @@ def decoded(data: bytes, declared: str | None = None) -> tuple[str, str]:
     for encoding in ("utf-8", declared):
         try:
             return data.decode(encoding or "utf-8"), encoding or "utf-8"
-        except (UnicodeDecodeError, LookupError):
+        except (UnicodeError, LookupError):  # some codecs raise the plain UnicodeError
             continue
     return _undeclared(data)
 
@@ -160,15 +160,16 @@ def _from_json(text: str, encoding: str) -> NewsRows:
     lines = text.lstrip().startswith("{")
     try:
         found = list(_json_lines(text)) if lines else json.loads(text)
+        whole = all(isinstance(item, dict) for item in found)
+        names = list(dict.fromkeys(name for item in found for name in item)) if whole else []
+        table = [[_cell(item.get(name)) for name in names] for item in found] if whole else []
     except (ValueError, RecursionError) as cause:
         raise DataError(f"JSON cut off or broken ({cause}); get the file again") from None
-    if not all(isinstance(item, dict) for item in found):
+    if not whole:
         raise DataError(
             "a JSON list of rows without names, as exchanges send bars; read_file reads bars,"
             " news needs objects with title and date"
         )
-    names = list(dict.fromkeys(name for item in found for name in item))
-    table = [[_cell(item.get(name)) for name in names] for item in found]
     return _rows(names, table, "json lines" if lines else "json", encoding)
 
 
@@ -193,6 +194,7 @@ def _cell(value: object) -> str:
 
 def _from_csv(text: str, encoding: str) -> NewsRows:
     """Rows of a CSV file, by the separator under which its header has a title and a time."""
+    text = re.sub(r"\A(?:[^\S\n]*\n)+", "", text.replace("\r\n", "\n"))
     lines = [line for line in text[:100_000].splitlines()[:3] if line.strip()]
     separator, names = max(
         ((sep, next(csv.reader(lines[:1], delimiter=sep))) for sep in _SEPARATORS),

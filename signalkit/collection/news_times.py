@@ -14,15 +14,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from functools import lru_cache
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 
-from signalkit.errors import DataError, ParamsError
+from signalkit.collection.zone_names import may_show, stated_zone
+from signalkit.errors import DataError
 
 NO_TIME, NOT_READABLE = "no time", "time not readable"
 
@@ -37,21 +37,6 @@ _DAYS = (
     " sunday sun"
 )
 _FILLERS = {*_DAYS.split(), "at", "on", "of", "the", "st", "nd", "rd", "th", *",.-/|@·"}
-_PLACES = {
-    "ET": "America/New_York",
-    "CT": "America/Chicago",
-    "MT": "America/Denver",
-    "PT": "America/Los_Angeles",
-}
-# hours east of Greenwich; EST in summer is read as written, which is the later moment
-_HOURS = {
-    **dict.fromkeys(("Z", "UTC", "GMT", "UT"), 0),
-    **{"EST": -5, "EDT": -4, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7},
-    **{"CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "MSK": 3, "HKT": 8, "SGT": 8},
-    **{"JST": 9, "KST": 9, "AEST": 10, "AEDT": 11},
-}
-# Chicago or Shanghai, London or Dhaka, Delhi, Dublin or Jerusalem
-_ASKED = {"AST", "BST", "CST", "ECT", "GST", "IST", "SST", "WST"}
 _CLOCK = re.compile(
     r"(?<!\d)(\d{1,2})(?::(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?\s*([ap]\.?m\b\.?)?"
     r"|[\s-]?([ap]m)\b)(?:\s*(?:UTC|GMT)?\s*([+-]\d{1,2}(?::?\d{2})?(?![\d:-])))?",
@@ -91,20 +76,6 @@ class Times:
     midnight: int
     ambiguous: int
     nonexistent: int
-
-
-def zone_named(name: str | None) -> ZoneInfo | None:
-    """A zone by its name, None for None.
-
-    Raises
-    ------
-    ParamsError
-        If there is no such zone.
-    """
-    try:
-        return None if name is None else ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-        raise ParamsError(f"{name!r} is no time zone; write one such as Europe/Berlin") from None
 
 
 def read_times(texts: Sequence[str], zone: ZoneInfo | None = None) -> Times:
@@ -219,8 +190,9 @@ def _from_compact(match: re.Match) -> _Stamp:
 
 def _from_numeric(match: re.Match) -> _Stamp:
     """A date such as 5-7-2022; which field is the day is decided by the whole file."""
-    if match[2] == "-" and len(match[4]) == 2:
-        raise ValueError("three fields of two digits")
+    short = len(match[4]) == 2
+    if short and (match[2] == "-" or (int(match[1]) > 12 and int(match[4]) <= 31)):
+        raise ValueError("three fields of two digits: the year may come first or last")
     return _Stamp(_full_year(match[4]), int(match[3]), int(match[1]), separator=match[2])
 
 
@@ -262,29 +234,9 @@ def _with_clock(stamp: _Stamp, text: str) -> _Stamp:
         raise ValueError(text)
     hour = hour % 12 + 12 * (half == "pm") if half else hour
     micros = int(f"{match[4] or '':0<6}"[:6])
-    zone, name = _stated_zone(match[7], text[match.end() :].strip())
+    zone, name = stated_zone(match[7], text[match.end() :].strip())
     clock = ((hour * 60 + minute) * 60 + second) * 10**6 + micros
     return replace(stamp, clock=clock, zone=zone, zone_name=name)
-
-
-@lru_cache(maxsize=1024)
-def _stated_zone(offset: str | None, name: str) -> tuple[tzinfo | None, str]:
-    """The zone after a clock time, with its name; of two or none, a refusal."""
-    if offset:
-        if name.upper() not in ("", "UTC", "GMT"):
-            raise ValueError(name)
-        digits = offset[1:].replace(":", "")
-        hours, minutes = int(digits[:2]), int(digits[2:] or 0)
-        if hours > 14 or minutes > 59:
-            raise ValueError(offset)
-        sign = -1 if offset[0] == "-" else 1
-        return timezone(sign * timedelta(hours=hours, minutes=minutes)), offset
-    name = name.strip(", ").upper()
-    if name in _PLACES:
-        return ZoneInfo(_PLACES[name]), name
-    if not name or name in _ASKED:
-        return None, name
-    return timezone(timedelta(hours=_HOURS[name])), name
 
 
 def _orders(texts: Sequence[str], parsed: dict) -> dict[str, tuple[bool, str]]:
@@ -351,7 +303,10 @@ def _ordered(stamp: _Stamp | None, order: dict[str, tuple[bool, str]]) -> _Stamp
 def _check_zones(texts: Sequence[str], parsed: dict, zone: ZoneInfo | None) -> None:
     """Refuse clock times without a zone where the caller gives none."""
     open_ = {text for text, s in parsed.items() if s and s.clock and s.zone is None}
-    if zone is not None or not open_:
+    if zone is not None:
+        said = {text: (parsed[text].zone_name, parsed[text].year) for text in open_}
+        open_ = {text for text in open_ if not may_show(zone, *said[text])}
+    if not open_:
         return
     row = next(k for k, text in enumerate(texts) if text in open_)
     name = parsed[texts[row]].zone_name

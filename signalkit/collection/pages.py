@@ -88,6 +88,11 @@ class Pages:
                 broken = cause
                 log.log(self.level, "%s: %s; asking again", self.source.name, broken)
             pause(self.source, 2.0**asking, self.stop)
+        kept = _without_broken(rows, self.interval)
+        if kept is not None:
+            # one bar that is wrong for good must not keep all later ones away
+            log.warning("%s, %s: %s; that bar is left out", self.source.name, what, broken)
+            return page_bars(kept, self.interval, since, last)
         raise DataError(
             f"{self.source.name}, {what}: {broken} (asked {ASKINGS} times); what came before is"
             " stored; collect what comes after with a later since"
@@ -195,6 +200,22 @@ def page_bars(
         )
     check(bars)
     return bars, served
+
+
+def _without_broken(rows: np.ndarray, interval: str) -> np.ndarray | None:
+    """Rows of the bars that keep the rules; None where more than a hundredth do not."""
+    try:
+        bars = _table(rows, interval)
+    except DataError:
+        return None
+    broken = set()
+    for end, versions in bars.groupby(level=0):
+        try:
+            check(versions.drop_duplicates())
+        except DataError:
+            broken.add(end)
+    few = len(broken) <= max(1, bars.index.nunique() // 100)
+    return rows[~bars.index.isin(list(broken))] if few else None
 
 
 def _table(rows: np.ndarray, interval: str) -> pd.DataFrame:

@@ -6,6 +6,7 @@ their meaning; what is dropped is counted.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,6 +23,7 @@ from signalkit.errors import DataError
 _UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60}
 _LEAN_SCALE, _LEAN_ZONE = 1e4, "America/New_York"
 LEAN_CALENDAR = "XNYS"
+_SAYS_UTC = re.compile(r"(?<!not )(?<!not in )\bUTC\b(?!\s*[-+]\s*\d)", re.IGNORECASE)
 
 
 @dataclass
@@ -62,7 +64,10 @@ def of_symbol(raw: Raw, symbol: str | None) -> Raw:
         )
     if symbol is None or {_plain(s) for s in given.unique()} == {_plain(symbol)}:
         return raw
-    kept = raw.table[given == symbol].reset_index(drop=True)
+    same = given.astype(str) == symbol
+    if not same.any():
+        same = given.map(_plain) == _plain(symbol)
+    kept = raw.table[same].reset_index(drop=True)
     if kept.empty:
         known = ", ".join(str(s) for s in given.unique()[:5])
         raise DataError(f"no rows of {symbol}; the file has {known}")
@@ -87,7 +92,7 @@ def interpreted(raw: Raw, tz: str | None) -> Reading:
     lean = not raw.named and _is_lean(raw.table, roles)
     if lean and tz is None:
         tz = _lean_zone(raw.table)
-    stated = "UTC" if any("utc" in line.lower() for line in raw.preamble) else None
+    stated = "UTC" if any(_SAYS_UTC.search(line) for line in raw.preamble) else None
     return _arranged(raw, roles, _best_times(raw.table, roles, tz, stated), lean)
 
 
@@ -106,7 +111,16 @@ def _is_lean(table: pd.DataFrame, roles: Layout) -> bool:
     if not table[0].astype(str).str.fullmatch(r"\d{8} \d{2}:\d{2}").all():
         return False
     prices = np.concatenate([columns.number(table, name) for name in roles.prices.values()])
-    return bool((prices == np.rint(prices)).all() and (prices % 100 == 0).mean() > 0.9)
+    cents = (prices % 100 == 0).mean()
+    if (prices != np.rint(prices)).any() or (cents < 0.1 and (prices < 1e4).any()):
+        return False
+    if cents <= 0.9:
+        raise DataError(
+            f"whole numbers beside times such as {table[0].iloc[0]!r} are Lean's ten-thousandths"
+            f" in local time or plain prices, and {cents:.0%} of them are whole cents; name the"
+            " columns in a header"
+        )
+    return True
 
 
 def _lean_zone(table: pd.DataFrame) -> str:
@@ -132,7 +146,11 @@ def _best_times(table: pd.DataFrame, roles: Layout, tz: str | None, stated: str 
     if not read:
         raise refused[0]
     twins = {name: int(found.utc.duplicated().sum()) for name, found in read.items()}
-    name = min(read, key=lambda name: (twins[name], -_most_even(read[name].utc)))
+
+    def doubt(name: object) -> tuple[float, ...]:
+        return twins[name], -_most_even(read[name].utc), "assumed" in read[name].zone
+
+    name = min(read, key=doubt)
     return replace(read[name], notes=(*read[name].notes, *_compared(name, read, twins)))
 
 
@@ -191,6 +209,26 @@ def _arranged(raw: Raw, roles: Layout, times: Times, lean: bool) -> Reading:
         notes.append(f"{len(raw.preamble)} lines before the table left out")
     bars = pd.DataFrame(numbers | {"volume": volume})[list(COLUMNS)]
     return Reading(bars, times.utc, times.dates, times.zone, lean, sides, notes)
+
+
+def leave_out_empty(raw: Raw) -> tuple[Raw, Defect | None]:
+    """Leave out, as a defect that was allowed, rows with an empty price or volume."""
+    table, names = raw.table, columns.needed(raw)
+    cells = table[names].apply(pd.to_numeric, errors="coerce")
+    whole = cells.notna().all(axis=1)
+    if whole.all() or not whole.any():
+        return raw, None
+    told = f"{int((~whole).sum()):,} rows with an empty cell were left out"
+    kept = replace(raw, table=table[whole].reset_index(drop=True))
+    return kept, Defect("broken", told)
+
+
+def drop_repeats(reading: Reading) -> None:
+    """Drop rows that say the same as an earlier one, wherever they stand."""
+    again = reading.bars.assign(time=reading.opens).duplicated().to_numpy()
+    reading.duplicates = int(again.sum())
+    if reading.duplicates:
+        reading.keep(~again)
 
 
 def put_in_order(reading: Reading, allow: frozenset[str]) -> None:
@@ -258,24 +296,19 @@ def _most_common(steps: np.ndarray) -> str | None:
 
 
 def one_version(reading: Reading) -> None:
-    """One row a bar: equal rows are dropped, unequal ones are a defect.
+    """One row a bar; two that say different things are a defect.
 
-    Of unequal ones the row with the most volume stays: a bar only gains volume until it ends.
+    The row with the most volume stays: a bar only gains volume until it ends.
     """
     if not reading.opens.has_duplicates:
         return
     reading.keep(np.lexsort((reading.bars["volume"].to_numpy(), reading.opens.asi8)))
     opens, values = reading.opens, reading.bars.to_numpy()
     again = np.r_[opens[1:] == opens[:-1], False]
-    equal = np.r_[(values[1:] == values[:-1]).all(axis=1), False]
-    reading.duplicates = int((again & equal).sum())
-    unequal = again & ~equal
-    reading.keep(~again)
-    if not unequal.any():
-        return
-    row = int(np.argmax(unequal))
+    row = int(np.argmax(again))
     pair = " and ".join(str(values[k].tolist()) for k in (row, row + 1))
-    flags = reading.opens.isin(opens[unequal])
+    reading.keep(~again)
+    flags = reading.opens.isin(opens[again])
     reading.conflicting = int(flags.sum())
     told = f"{reading.conflicting:,} bars come in two versions, such as {pair}"
     if "text" not in reading.zone and "epoch" not in reading.zone:

@@ -63,9 +63,6 @@ class Series:
         self._ask_for_newest(had)
         self._ask_for_missing()
         span = self.store.span(*self.key)
-        if span is not None and (had is None or span[1] > had[1]):
-            # a bar that has just ended may be corrected once more
-            self._ask_for(pd.DatetimeIndex(span[1:]), "the newest")
         self.checked_to = None if span is None else span[1]
 
     def _ask_for_newest(self, had: tuple[pd.Timestamp, pd.Timestamp] | None) -> None:
@@ -118,10 +115,20 @@ class Series:
                     bars, served = self.pages.read(since, limit, last)
                 if patient or served is None:
                     served = bars.index[-1] if len(bars) else since + limit * length
+                if patient and len(bars) and bars.index[-1] == last:
+                    bars = self._confirmed(bars)
                 self._write(bars)
                 after = int(wanted.searchsorted(served, side="right"))
                 shown.update(after - at)
                 at = after
+
+    def _confirmed(self, bars: pd.DataFrame) -> pd.DataFrame:
+        """Bars with the newest asked for once more: one that has just ended may be half."""
+        newest, span = bars.index[-1], self.store.span(*self.key)
+        if span is not None and newest <= span[1]:
+            return bars
+        again, _ = self.pages.read(newest - self.pages.length, 1, newest)
+        return bars if again.empty else pd.concat([bars.iloc[:-1], again.iloc[-1:]])
 
     def _write(self, bars: pd.DataFrame) -> None:
         """Store a page in one transaction."""

@@ -22,7 +22,7 @@ from signalkit.collection.simulated_news import generator
 from signalkit.collection.simulator import SimulatedMarket
 from signalkit.collection.source import Market, TransientError
 from signalkit.errors import ParamsError
-from signalkit.lineage import digest
+from signalkit.lineage import code, digest
 
 _STEP = 0.25  # seconds that a request takes
 _REFUSALS = 2  # in a row, at most
@@ -55,8 +55,9 @@ class SimulatedExchange:
     Attributes
     ----------
     name : str
-        `simulator-` and eight hex digits of a digest of the market's settings and those of
-        the faults. A market with a later end is the same one, so it has the same name.
+        `simulator-` and eight hex digits of a digest of the market's settings, those of the
+        faults and the code that makes both. A market with a later end is the same one, so
+        it has the same name.
 
     Raises
     ------
@@ -79,7 +80,8 @@ class SimulatedExchange:
             raise ParamsError(f"page must be at least 1 bar, was {page}")
         if now is not None and now > truth.end:
             raise ParamsError(f"now must not be after the market's end, {truth.end}; was {now}")
-        settings = {**truth.settings, "faults": faults, "fault_seed": seed}
+        made_by = code(["signalkit.collection.simulated"])
+        settings = {**truth.settings, "faults": faults, "fault_seed": seed, "code": made_by}
         self.name = f"simulator-{digest(settings)[:8]}"
         self.page = page
         self._truth, self._faults, self._seed = truth, faults, seed

@@ -147,6 +147,8 @@ def market(
     ((25, 5), '2024-01-01 00:00:00+00:00')
     """
     _check_asked(symbols, edge, lead, news_per_day, outages)
+    if not isinstance(seed, int) or seed < 0:
+        raise ParamsError(f"seed must be a whole number, at least 0, was {seed!r}")
     times = expected_times(_utc(start), _utc(end), interval, ALWAYS_OPEN)
     if times.empty:
         raise ParamsError(f"no {interval} bar ends from {start} to {end}; set a later end")
@@ -175,8 +177,8 @@ def _check_asked(
         raise ParamsError(f"symbols must be a list of different names, was {symbols!r}")
     if not 0 <= edge < 1:
         raise ParamsError(f"edge is a share of variance from 0 to below 1, was {edge}")
-    if lead < 1:
-        raise ParamsError(f"lead must be at least 1 bar, was {lead}")
+    if not isinstance(lead, int) or lead < 1:
+        raise ParamsError(f"lead must be a whole number of bars, at least 1, was {lead!r}")
     if not 0 <= news_per_day <= 1000 or (edge > 0 and news_per_day == 0):
         raise ParamsError(f"news_per_day is from 0 to 1000, above 0 with edge, was {news_per_day}")
     if not 0 <= outages <= 0.05:
@@ -185,7 +187,12 @@ def _check_asked(
 
 def _utc(moment: str | pd.Timestamp) -> pd.Timestamp:
     """A moment in UTC; without a zone it is meant so."""
-    stamp = pd.Timestamp(moment).as_unit("ns")
+    try:
+        stamp = pd.Timestamp(moment).as_unit("ns")
+    except (ValueError, TypeError) as cause:
+        raise ParamsError(f"{moment!r} is no time: {cause}; write one such as 2024-01-31") from None
+    if stamp is pd.NaT:
+        raise ParamsError(f"{moment!r} is no time; write one such as 2024-01-31")
     return stamp.tz_localize("UTC") if stamp.tz is None else stamp.tz_convert("UTC")
 
 

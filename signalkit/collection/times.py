@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pandas as pd
 
-from signalkit.errors import DataError, ParamsError
+from signalkit.collection.zone_names import zone_named
+from signalkit.errors import DataError
 
 # epochs of 1973 to 5138 in each unit do not overlap
 _UNITS = {"s": 1e8, "ms": 1e11, "us": 1e14, "ns": 1e17}
@@ -48,20 +48,6 @@ class Times:
     dates: pd.DatetimeIndex
     zone: str
     notes: tuple[str, ...] = ()
-
-
-def zone(name: str) -> ZoneInfo:
-    """A time zone by its name.
-
-    Raises
-    ------
-    ParamsError
-        If no zone has the name.
-    """
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise ParamsError(f"{name!r} is no time zone; write one such as Europe/Berlin") from None
 
 
 def read_times(column: pd.Series, tz: str | None, *, stated: str | None = None) -> Times:
@@ -293,9 +279,13 @@ def _localised(
     name, told = (tz, "given") if tz else (stated, "stated in the file")
     if not name:
         name, told = "UTC", "assumed: the file states none"
-    there = zone(name)
+    there = zone_named(name)
+    newest_first = len(times) > 1 and times.is_monotonic_decreasing
     try:
-        local = times.tz_localize(there, ambiguous="infer", nonexistent="raise")
+        # which of two equal hours comes first is told by the order
+        forward = times[::-1] if newest_first else times
+        local = forward.tz_localize(there, ambiguous="infer", nonexistent="raise")
+        local = local[::-1] if newest_first else local
     except ValueError as cause:
         raise DataError(f"a time cannot be read ({cause}) in {name}") from None
     return Times(_ns(local.tz_convert("UTC")), times.normalize(), f"{name}, {told}", notes)

@@ -91,9 +91,25 @@ def _about(news: pd.DataFrame | None, symbol: str) -> pd.DataFrame | None:
     """The news about a symbol, sorted by when they are known."""
     if news is None:
         return None
-    check_times(news.index.drop_duplicates().sort_values(), "news")
+    _check_news(news)
     named = news["symbols"].map(lambda symbols: symbol in symbols).to_numpy(dtype=bool)
     return (news[named] if symbol else news).sort_index(kind="stable")
+
+
+def _check_news(news: pd.DataFrame) -> None:
+    """Refuse what is no table of news."""
+    missing = [name for name in ("symbols", "sentiment") if name not in news.columns]
+    if missing:
+        raise DataError(f"news lack the columns {missing}; they have {list(news.columns)}")
+    check_times(news.index.drop_duplicates().sort_values(), "news")
+    named = news["symbols"].map(lambda symbols: isinstance(symbols, tuple | list))
+    if not named.all():
+        row = int(np.argmin(named.to_numpy(dtype=bool)))
+        raise DataError(
+            f"news: symbols must be a tuple, row {row} has {news['symbols'].iloc[row]!r}"
+        )
+    if (news["sentiment"].astype(float).abs() > 1).any():
+        raise DataError("news: sentiment must be from -1 to 1, or NaN")
 
 
 def _matrix(bars: pd.DataFrame, names: Sequence[str], news: pd.DataFrame | None) -> pd.DataFrame:

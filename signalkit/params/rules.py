@@ -46,6 +46,14 @@ def _news_rules(asked: Collection) -> Iterator[tuple[str, str]]:
         )
     if news.source == "simulator" and asked.source != "simulator":
         yield "collection.news.source", f"simulator has news for its own market, not {asked.source}"
+    for name in ("tz", "latency") if news.source != "file" else ():
+        found, own = getattr(news, name), type(news).model_fields[name].default
+        if found != own:
+            yield (
+                f"collection.news.{name}",
+                f"is of source: file alone, was {found!r} with {news.source}; stored news keep"
+                " those of signalkit collect --news",
+            )
     for symbol in news.aliases:
         if symbol not in asked.symbols:
             yield "collection.news.aliases", f"{symbol!r} is not in collection.symbols"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -57,6 +58,24 @@ def _source(text: str) -> str:
     return text
 
 
+def _zone(text: str) -> str:
+    """Zones by their names in the time zone database."""
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ParamsError("a zone has a name such as UTC or Europe/Berlin") from None
+    return text
+
+
+def _latency(text: str) -> str:
+    """Latencies are a number and a unit."""
+    if not re.fullmatch(r"\d+(\.\d+)?\s?(s|min|h|d)", text):
+        raise ParamsError("a latency is a number and one of s, min, h, d, such as 5min")
+    return text
+
+
+Zone = Annotated[str, AfterValidator(_zone)]
+Latency = Annotated[str, AfterValidator(_latency)]
 Date = Annotated[str, AfterValidator(_date)]
 Symbol = Annotated[str, AfterValidator(_symbol)]
 Interval = Annotated[str, AfterValidator(_interval)]
@@ -70,13 +89,27 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+# a test compares them with those that read_file knows
+Defect = Literal[
+    "interpolated",
+    "forward_filled",
+    "copied",
+    "spikes",
+    "interval",
+    "swapped_volume",
+    "conflicting",
+    "disorder",
+    "broken",
+]
+
+
 class News(Section):
     """Which news, what they are about, and when they are known."""
 
     source: Literal["none", "file", "store", "simulator"] = "none"
     path: str | None = None
-    tz: str | None = None
-    latency: str = "1min"
+    tz: Zone | None = None
+    latency: Latency = "1min"
     aliases: dict[Symbol, list[str]] = {}
     scorer: Literal["vader", "vader_finance", "transformer"] = "vader_finance"
     lexicon: str | None = None
@@ -90,7 +123,7 @@ class Simulator(Section):
     edge: Annotated[float, Field(ge=0, lt=1)] = 0.0
     lead: Bars = 4
     news_per_day: Annotated[float, Field(ge=0, le=1000)] = 4.0
-    outages: Annotated[float, Field(ge=0, le=0.1)] = 0.0005
+    outages: Annotated[float, Field(ge=0, le=0.05)] = 0.0005
     faults: Annotated[float, Field(ge=0, le=1)] = 0.1
 
 
@@ -104,8 +137,8 @@ class Collection(Section):
     end: Date | None = None
     path: str | None = None
     calendar: str = "XNYS"
-    tz: str | None = None
-    allow: list[str] = []
+    tz: Zone | None = None
+    allow: list[Defect] = []
     news: News = News()
     simulator: Simulator = Simulator()
 

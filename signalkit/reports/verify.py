@@ -20,7 +20,7 @@ from html.parser import HTMLParser
 from itertools import zip_longest
 from pathlib import Path
 
-from signalkit import params
+from signalkit import lineage, params
 from signalkit.errors import ParamsError, StoreError
 from signalkit.reports.run import ASKED, NUMBERS, report_folder
 from signalkit.store import Store
@@ -73,7 +73,8 @@ def verify(study_name: str) -> tuple[int, list[Difference]]:
             clean = Path(name)
             store.lend_ledger(clean / "data", head)
             if _reads_the_store(folder / ASKED):
-                store.lend_collected(clean / "data", study_name)
+                made = lineage.digest(_read(folder / NUMBERS)["identity"])
+                store.lend_collected(clean / "data", study_name, made)
             _execute_again(folder / ASKED, clean)
             return _compare_folders(folder, clean / "reports" / study_name)
 

@@ -52,7 +52,7 @@ _DESCRIBE = """INSERT INTO symbols VALUES (:symbol, :interval, :source, :base, :
     WHERE recorded_at != excluded.recorded_at OR calendar != excluded.calendar
         OR base IS NOT coalesce(excluded.base, base)
         OR quote IS NOT coalesce(excluded.quote, quote)"""
-_NOTE = """INSERT INTO outages VALUES (?, ?, ?, ?, ?, ?, ?)
+_NOTE = """INSERT INTO outages VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET last = excluded.last, bars = excluded.bars,
         asked_at = excluded.asked_at"""
 
@@ -369,7 +369,7 @@ class Bars:
         moment = present() if at is None else microseconds(at, "at")
         ends = [pd.DatetimeIndex(found[k]).as_unit("ns").asi8.tolist() for k in ("first", "last")]
         key = (repeat(symbol), repeat(interval), repeat(source))
-        rows = zip(*key, *ends, found["bars"].tolist(), repeat(moment), strict=False)
+        rows = zip(*key, *ends, found["bars"].tolist(), *[repeat(moment)] * 2, strict=False)
         with transaction(self.db):
             self.db.conn.executemany(_NOTE, rows)
 

@@ -33,7 +33,7 @@ _LEND = (
         UNION ALL SELECT {_CELLS} FROM bar_revisions
         WHERE recorded_at <= :until AND replaced_at > :until""",  # noqa: S608 - constants
     "INSERT INTO lent.bar_revisions SELECT * FROM bar_revisions WHERE replaced_at <= :until",
-    "INSERT INTO lent.outages SELECT * FROM outages WHERE asked_at <= :until",
+    "INSERT INTO lent.outages SELECT * FROM outages WHERE noted_at <= :until",
     "INSERT INTO lent.news SELECT * FROM news WHERE recorded_at <= :until",
     "INSERT INTO lent.symbols SELECT * FROM symbols",
 )
@@ -125,20 +125,26 @@ class Store(Bars, News):
         with Store.open(folder) as other:
             other.db["trials"].insert_all(asdict(t) for t in trials[: heads.index(head)])
 
-    def lend_collected(self, folder: Path, study_name: str) -> None:
+    def lend_collected(self, folder: Path, study_name: str, identity: str) -> None:
         """Write bars and news into a new data folder, as they were when a study last ran.
+
+        Parameters
+        ----------
+        folder : Path
+            The new data folder.
+        study_name, identity : str
+            The study, and the identity of the run that is meant.
 
         Raises
         ------
         StoreError
             If the study was not run from this store.
         """
-        asked = "SELECT max(started) FROM runs WHERE study_name = ?"
-        started = self.db.execute(asked, [study_name]).fetchone()[0]
+        asked = """SELECT max(started) FROM runs
+            WHERE study_name = ? AND identity = ? AND status = 'completed'"""
+        started = self.db.execute(asked, [study_name, identity]).fetchone()[0]
         if started is None:
-            raise StoreError(
-                f"the store has no run of {study_name!r}; its report is from elsewhere"
-            )
+            raise StoreError(f"the store has no such run of {study_name!r}; run it here first")
         # a run notes the second it started in
         until = (datetime.fromisoformat(started).timestamp() + 1) * 1e6
         with Store.open(folder) as other:

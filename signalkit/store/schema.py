@@ -109,8 +109,8 @@ CREATE TABLE bar_revisions (
     CHECK (recorded_at < replaced_at)) STRICT, WITHOUT ROWID;
 CREATE TABLE outages (
     symbol TEXT NOT NULL, interval TEXT NOT NULL, source TEXT NOT NULL, first INTEGER NOT NULL,
-    last INTEGER NOT NULL, bars INTEGER NOT NULL, asked_at INTEGER NOT NULL,
-    PRIMARY KEY (symbol, interval, source, first),
+    last INTEGER NOT NULL, bars INTEGER NOT NULL, noted_at INTEGER NOT NULL,
+    asked_at INTEGER NOT NULL, PRIMARY KEY (symbol, interval, source, first),
     CHECK (first <= last AND bars > 0)) STRICT, WITHOUT ROWID;
 CREATE TABLE news (
     id INTEGER PRIMARY KEY, source TEXT NOT NULL, key TEXT NOT NULL,

@@ -194,8 +194,20 @@ class Study:
         return news if scope == WHOLE else news[news.index < holdout_from(self.params)]
 
     def sources(self) -> pd.DataFrame:
-        """Where the bars are from, and what was found and decided on the way, a row a symbol."""
+        """Where the bars are from, and what their files are, a row a symbol."""
         return self._artifact("collection", RESEARCH).table("sources")
+
+    def findings(self) -> pd.DataFrame:
+        """What was decided while reading, defects that were flagged, and outages.
+
+        Stretches that begin in the holdout are left out, those that reach into it cut.
+        """
+        found, border = (
+            self._artifact("collection", RESEARCH).table("findings"),
+            holdout_from(self.params),
+        )
+        found = found[~(found["first"] >= border)]
+        return found.assign(last=found["last"].where(~(found["last"] >= border), border))
 
     def revisions(self) -> pd.DataFrame:
         """Bars before the holdout that their source changed later, as they were before."""

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from signalkit.collection.matching import find_symbols, symbol_names
 from signalkit.collection.news import COLUMNS, read_news
-from signalkit.collection.news_times import read_times, zone_named
+from signalkit.collection.news_times import read_times
+from signalkit.collection.zone_names import zone_named
 from signalkit.errors import DataError, ParamsError
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -179,12 +180,28 @@ def test_local_times_shown_twice_or_never_are_read_as_the_later_moment():
 
 
 @pytest.mark.parametrize(
-    "text", ["7 Mar 2022 13:00 IST", "2022-03-07 13:00 CST", "2022-03-07 13:00"]
+    ("text", "place", "moment"),
+    [
+        ("7 Mar 2022 13:00 IST", "Asia/Kolkata", "2022-03-07 07:30"),
+        ("2022-03-07 13:00 CST", "America/Chicago", "2022-03-07 19:00"),
+        ("2022-03-07 13:00 CST", "Asia/Shanghai", "2022-03-07 05:00"),
+        ("2022-03-07 13:00", "America/New_York", "2022-03-07 18:00"),
+    ],
 )
-def test_a_zone_is_asked_for_never_guessed(text):
+def test_a_zone_is_asked_for_never_guessed(text, place, moment):
     with pytest.raises(DataError, match=r"1 of 2 times name no zone.* row 1, .*pass tz"):
         read_times(["2022-03-07", text])
-    assert moments(text, zone=NEW_YORK) == [("2022-03-07 18:00", "2022-03-07 18:00")]
+    assert moments(text, zone=zone_named(place)) == [(moment, moment)]
+
+
+def test_a_zone_that_never_shows_the_name_in_a_text_is_no_answer():
+    with pytest.raises(DataError, match="name no zone but CST, which several places use"):
+        read_times(["2022-03-07 13:00 CST"], UTC)
+
+
+@pytest.mark.parametrize("text", ["20/07/18", "13.07.22 10:00 UTC"])
+def test_two_digits_that_may_be_the_year_or_the_day_are_not_read(text):
+    assert read_times([text]).table["reason"].tolist() == ["time not readable"]
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ def test_disorder_that_leaves_a_doubt_is_a_defect(hours, row):
 
 def test_equal_rows_are_dropped_and_counted():
     found = rows(0, 1, 1, 1, 2, volumes=[5.0] * 5)
+    reading.drop_repeats(found)
     reading.one_version(found)
     assert hours_of(found) == [0, 1, 2]
     assert (found.duplicates, found.conflicting, found.found) == (2, 0, [])

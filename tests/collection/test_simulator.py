@@ -373,7 +373,7 @@ def test_titles_are_varied_in_each_tone(truth):
         ({"edge": 1.0}, "from 0 to below 1, was 1.0"),
         ({"edge": -0.1}, "was -0.1"),
         ({"edge": float("nan")}, "was nan"),
-        ({"lead": 0}, "at least 1 bar, was 0"),
+        ({"lead": 0}, "at least 1, was 0"),
         ({"news_per_day": -1.0}, "news_per_day is from 0 to 1000"),
         ({"news_per_day": 0.0, "edge": 0.1}, "above 0 with edge"),
         ({"outages": 0.5}, "from 0 to 0.05, was 0.5"),

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signalkit.collection.times import read_times, zone
+from signalkit.collection.times import read_times
+from signalkit.collection.zone_names import zone_named
 from signalkit.errors import DataError, ParamsError
 
 # past the twelfth of a month, so that the order of day and month shows
@@ -223,6 +224,6 @@ def test_minutes_as_one_number_are_times_of_day():
 
 def test_a_zone_nobody_knows_is_refused():
     with pytest.raises(ParamsError, match="'Mars/Base' is no time zone; write one such as Europe"):
-        zone("Mars/Base")
+        zone_named("Mars/Base")
     with pytest.raises(ParamsError, match="Mars/Base"):
         times(["2024-01-01"], "Mars/Base")

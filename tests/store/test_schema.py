@@ -296,7 +296,7 @@ def test_a_numpy_number_cannot_slip_in_as_bytes(file, statement, value):
             "INSERT INTO bar_revisions VALUES ('A', '1h', 's', 1, 7, 7, 1, 1, 1, 1, 1)",
             "recorded_at < replaced_at",
         ),
-        ("INSERT INTO outages VALUES ('A', '1h', 's', 5, 4, 1, 1)", "first <= last"),
+        ("INSERT INTO outages VALUES ('A', '1h', 's', 5, 4, 1, 1, 1)", "first <= last"),
     ],
 )
 def test_rows_that_break_the_rule_of_their_table_are_refused(file, statement, says):
