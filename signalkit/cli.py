@@ -121,9 +121,11 @@ def collect(
     lacking = [name for name, given in bars.items() if not given]
     if lacking and (len(lacking) < len(bars) or not news):
         raise ParamsError(f"collect needs {', '.join(lacking)}, or --news alone")
-    for path in news:
-        _collect_news(path, tz, latency)
+    if follow and lacking:
+        raise ParamsError("--follow is for bars; name --source, --symbols and --interval")
+    failed = [path for path in news if not _collect_news(path, tz, latency)]
     if lacking:
+        _tell_failed(failed)
         return
     if follow and until:
         raise ParamsError(f"--follow has no end; leave out --until {until}")
@@ -137,14 +139,26 @@ def collect(
             until_then = _moment(until, whole_day=True)
             table = collector.collect(market, store, symbols, interval, until=until_then, **asked)
     click.echo(table.to_string())
+    _tell_failed(failed)
 
 
-def _collect_news(path: str, tz: str | None, latency: str) -> None:
-    """Put the news of a feed or a file into the store, and say what was read."""
+def _tell_failed(failed: list[str]) -> None:
+    """Fail at the end for what was refused on the way."""
+    if failed:
+        raise click.ClickException(f"{len(failed)} of the news were refused: {', '.join(failed)}")
+
+
+def _collect_news(path: str, tz: str | None, latency: str) -> bool:
+    """Put the news of a feed or a file into the store, and say what was read or refused."""
     from signalkit.collection import read_news, sentiment
+    from signalkit.errors import DataError, SourceError
     from signalkit.store import Store
 
-    found = read_news(path, tz=tz, latency=latency)
+    try:
+        found = read_news(path, tz=tz, latency=latency)
+    except (DataError, SourceError) as refused:
+        click.echo(f"refused: {refused}", err=True)
+        return False
     report = found.attrs["report"]
     scored = found.assign(sentiment=sentiment.score(found["title"]))
     with Store.open() as store:
@@ -153,6 +167,7 @@ def _collect_news(path: str, tz: str | None, latency: str) -> None:
         f"{path}: {report.format}, {report.items} items of {report.rows} rows, {added} new;"
         f" {report.republished} published again, {sum(report.refused.values())} refused"
     )
+    return True
 
 
 def _moment(text: str | None, *, whole_day: bool = False) -> pd.Timestamp | None:

@@ -1,6 +1,7 @@
 """params.py: every refusal names file, line, name, value and the way out; what passes, lasts."""
 
 import re
+import typing
 from datetime import UTC, date, datetime
 
 import pandas as pd
@@ -10,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalkit import params
+from signalkit.collection import defects
 from signalkit.errors import ParamsError
+from signalkit.params import sections
 
 
 @pytest.fixture
@@ -252,3 +255,33 @@ def test_names_that_no_study_declares_are_refused():
         params.check_names(["labeling", "labelling"])
     with pytest.raises(ParamsError, match=r"params, labeling\.horizn: .*did you mean 'horizon'"):
         params.parse({"labeling": {"horizn": 5}})
+
+
+def test_defects_that_a_study_may_allow_are_those_that_read_file_knows():
+    assert typing.get_args(sections.Defect) == defects.NAMES
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "says"),
+    [
+        ("allow: [spike]", "collection.allow.0", "'spikes'.*was 'spike'"),
+        ("tz: Mars/Base", "collection.tz", "a zone has a name such as UTC .*was 'Mars/Base'"),
+        ("tz: ../etc", "collection.tz", "a zone has a name"),
+        ("news: {tz: CST}", "collection.news.tz", "a zone has a name"),
+        ("news: {latency: '-5min'}", "collection.news.latency", "such as 5min.*was '-5min'"),
+        ("news: {latency: x}", "collection.news.latency", "such as 5min.*was 'x'"),
+        ("news: {latency: 5}", "collection.news.latency", "valid string, was 5"),
+        ("news: {source: store, latency: 5min}", "collection.news.latency", "file alone.*5min"),
+        ("news: {source: store, tz: UTC}", "collection.news.tz", "file alone, was 'UTC' with sto"),
+        ("simulator: {outages: 0.06}", "collection.simulator.outages", "was 0.06"),
+    ],
+)
+def test_zones_latencies_and_defects_that_are_none_are_refused(read, text, place, says):
+    with pytest.raises(ParamsError, match=rf"{re.escape(place)}: .*{says}"):
+        read("collection:\n  " + text)
+
+
+@pytest.mark.parametrize("latency", ["1min", "30s", "1.5h", "2 h", "0s"])
+def test_a_latency_is_a_number_and_a_unit(read, latency):
+    asked = read(f"collection: {{news: {{source: file, path: x.csv, latency: {latency}}}}}")
+    assert pd.Timedelta(asked.collection.news.latency) >= pd.Timedelta(0)

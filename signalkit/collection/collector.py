@@ -131,8 +131,9 @@ def follow(
     every = _open(source, store, symbols, interval, seed=seed, stop=stop, **options)
     try:
         while True:
-            wait = _update(every)
-            pause(source, max(wait, _until_next(every[0].pages, delay_seconds)), stop)
+            # who is sent away asks for nothing until then, not even for the time
+            wait = _update(every) or _until_next(every[0].pages, delay_seconds)
+            pause(source, wait, stop)
     except Stopped:
         return _rows(every)
 
@@ -160,7 +161,7 @@ def _until_next(pages: Pages, delay_seconds: float) -> float:
         present = pages.present()
     except TransientError as refused:
         log.warning("%s; trying again in a minute", refused)
-        return 60.0
+        return max(60.0, refused.wait or 0.0)
     after = present + pd.Timedelta(1, "ns")
     end = expected_times(after, present + pages.length, pages.interval, ALWAYS_OPEN)[0]
     return (end - present).total_seconds() + delay_seconds

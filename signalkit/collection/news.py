@@ -167,7 +167,9 @@ def _now() -> pd.Timestamp:
 def _delay(latency: str | pd.Timedelta) -> pd.Timedelta:
     """A latency that is no less than nothing."""
     try:
-        delay = pd.Timedelta(latency)
+        # pandas calls a day D
+        days = isinstance(latency, str)
+        delay = pd.Timedelta(re.sub(r"d$", "D", latency.strip()) if days else latency)
     except (ValueError, TypeError):
         raise ParamsError(f"latency must be a time such as '5min', was {latency!r}") from None
     if not delay >= pd.Timedelta(0):

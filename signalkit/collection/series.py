@@ -22,6 +22,7 @@ from signalkit.store import Store
 
 log = logging.getLogger(__name__)
 _NONE = pd.DatetimeIndex([], tz="UTC").as_unit("ns")
+_CONFIRMED_IN = 3  # askings
 
 
 @dataclass
@@ -127,8 +128,11 @@ class Series:
         newest, span = bars.index[-1], self.store.span(*self.key)
         if span is not None and newest <= span[1]:
             return bars
-        again, _ = self.pages.read(newest - self.pages.length, 1, newest)
-        return bars if again.empty else pd.concat([bars.iloc[:-1], again.iloc[-1:]])
+        for _ in range(_CONFIRMED_IN):
+            again, _served = self.pages.read(newest - self.pages.length, 1, newest)
+            if not again.empty:
+                return pd.concat([bars.iloc[:-1], again.iloc[-1:]])
+        return bars.iloc[:-1]  # the next run asks for it
 
     def _write(self, bars: pd.DataFrame) -> None:
         """Store a page in one transaction."""

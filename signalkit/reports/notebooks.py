@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 FOLDER = ROOT / "notebooks"
 EXECUTED, PAGE = "notebook.ipynb", "page.html"
 _CELL_SECONDS = 1800
+# the file that a warning in a cell is said to come from
+_KERNEL_FILE = re.compile(r"\S*ipykernel_\d+\S*\.py")
 
 
 def notebook_files() -> list[Path]:
@@ -173,4 +176,7 @@ def cleaned(notebook: NotebookNode) -> NotebookNode:
         cell.id = f"cell-{number:02d}"
         kept = {"alt", "tags"}
         cell.metadata = NotebookNode({k: v for k, v in cell.metadata.items() if k in kept})
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream":  # a warning names the kernel's process
+                output.text = _KERNEL_FILE.sub("cell.py", output.text)
     return notebook

@@ -201,6 +201,14 @@ def test_the_newest_bar_is_asked_for_once_more(server, binance, store):
     server.serve({"BTCUSDT": walk(50)}, faults=["newest not final"])
     row = collect(binance, store, BTC, "1h", since=SINCE).loc["BTCUSDT"]
     assert row[["added", "revised"]].tolist() == [50, 0]  # before it is stored
+    assert store.revisions("BTCUSDT", "1h").empty
+    assert_stored(store, server)
+
+
+def test_a_newest_bar_that_cannot_be_confirmed_is_not_stored_half(server, binance, store):
+    server.serve({"BTCUSDT": walk(50)}, faults=["newest not final", "empty"])
+    collect(binance, store, BTC, "1h", since=SINCE)
+    assert store.revisions("BTCUSDT", "1h").empty
     assert_stored(store, server)
 
 
@@ -223,7 +231,7 @@ def test_a_bar_that_stays_broken_keeps_no_later_one_away(server, binance, store,
     collect(binance, store, BTC, "1h", since=SINCE)
     assert "that bar is left out" in caplog.text
     stored, truth = store.read_bars("BTCUSDT", "1h"), server.truth("BTCUSDT")
-    assert stored.index[-1] == truth.index[-1]
+    assert stored.index[-1] >= truth.index[-2]  # the newest is stored once it is confirmed
     assert len(truth) - len(stored) <= 3
     pd.testing.assert_frame_equal(stored, truth.loc[stored.index], check_freq=False)
     server.faults = []

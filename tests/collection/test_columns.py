@@ -270,3 +270,22 @@ def test_a_cell_that_is_no_number_is_named_with_its_row(cells, says):
 def test_numbers_written_in_text_or_with_an_exponent_are_numbers():
     table = pd.DataFrame({"close": ["1.5", " 2 ", "3E-05", "4.88e3"]})
     assert number(table, "close").tolist() == [1.5, 2.0, 3e-5, 4880.0]
+
+
+@pytest.mark.parametrize("other", ["amount", "value"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_amount_beside_a_volume_is_told_by_the_prices(other, turned):
+    bars = walk()
+    bars[other] = bars["volume"] * bars["close"]
+    if turned:
+        bars = bars.rename(columns={"volume": other, other: "volume"})
+    found = roles(bars)
+    base, quote = (other, "volume") if turned else ("volume", other)
+    assert (found.volume, found.other_volume) == (base, quote)
+
+
+def test_a_value_that_is_text_or_unrelated_leaves_the_volume_alone():
+    bars = walk()
+    for cells in (["good"] * len(bars), np.arange(len(bars)) % 7 + 1e6):
+        found = roles(bars.assign(value=cells))
+        assert (found.volume, found.other_volume) == ("volume", None)

@@ -1,5 +1,6 @@
 """collection/defects.py: found where it was planted, and nowhere in a clean market."""
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from signalkit.bars import COLUMNS
 from signalkit.collection import defects
 from signalkit.collection.defects import claimed_interval, stretches, swapped_volume
+from signalkit.errors import DataError
 
 FIRST = pd.Timestamp("2024-01-05", tz="UTC")
 LOOKS = (defects.interpolated, defects.forward_filled, defects.copied, defects.spikes)
@@ -328,3 +330,55 @@ def test_of_many_places_fifty_are_shown():
     shown = str(defects.Defect("spikes", "told", stretches(np.arange(200) % 2 == 0, opens)))
     assert shown.count("(1 bar)") == 50
     assert shown.endswith(" and 50 more")
+
+
+@pytest.mark.parametrize("kind", CLEAN)
+def test_no_clean_market_has_open_and_close_swapped(kind):
+    bars = market(**CLEAN[kind])
+    defects.check_open_close(bars, bars.index)
+
+
+@pytest.mark.parametrize("kind", list(CLEAN)[:3])  # most minutes of the last do not move at all
+def test_open_and_close_that_changed_places_are_refused(kind):
+    bars = market(**CLEAN[kind])
+    swapped = bars.rename(columns={"open": "close", "close": "open"})
+    with pytest.raises(DataError, match="open and close are swapped, or the times run backwards"):
+        defects.check_open_close(swapped, bars.index)
+
+
+@pytest.mark.parametrize("count", [1, 2, 30, 500])
+def test_a_made_up_line_or_a_short_table_does_not_tell_open_from_close(count):
+    bars = market(count)
+    bars["open"] = 100.0 + np.arange(count)
+    defects.check_open_close(bars.assign(close=bars["open"] - 0.5), bars.index)
+    walk = market(30).rename(columns={"open": "close", "close": "open"})
+    defects.check_open_close(walk, walk.index)  # of 29 steps
+
+
+@pytest.mark.parametrize("factor", [0.3, 3.0])
+def test_a_first_open_that_nobody_reaches_is_a_spike(factor):
+    bars = market()
+    bars.iloc[0, 0] *= factor
+    assert found(defects.spikes, mended(bars)) == [(0, 1)]
+
+
+def test_a_first_open_that_is_reached_later_is_none():
+    bars = market()
+    bars.iloc[0, 0] = bars["high"].iloc[1:100].max()
+    assert found(defects.spikes, mended(bars)) == []
+
+
+def test_a_close_on_a_line_that_nobody_traded_at_is_found():
+    bars = market()
+    bars.iloc[AT, 3] = (bars["close"].iloc[AT - 1] + bars["close"].iloc[AT + 1]) / 2
+    assert found(defects.interpolated, mended(bars)) == []
+    bars.iloc[AT, 4] = 0.0
+    assert found(defects.interpolated, mended(bars)) == [(AT, 1)]
+
+
+def test_a_monday_made_from_friday_and_tuesday_is_found_in_sessions_alone():
+    bars = market(freq="B")
+    at = next(k for k in range(AT, AT + 5) if bars.index[k].day_of_week == 0)
+    bars.iloc[at] = (bars.iloc[at - 1] + bars.iloc[at + 1]) / 2
+    assert found(partial(defects.interpolated, sessions=True), bars) == [(at, 1)]
+    assert found(defects.interpolated, bars) == []

@@ -214,3 +214,30 @@ def test_a_cell_that_is_no_number_is_handed_on_as_none(server, binance):
     binance.market("BTCUSDT")
     server.faults = ["no number"]
     assert pd.isna(binance.fetch(*ASKED, 100)).sum() == 1
+
+
+def test_a_time_that_is_refused_once_is_asked_for_again(server, binance):
+    server.has_time = False
+    with pytest.raises(TransientError):
+        binance.clock()
+    server.has_time = True
+    assert binance.clock() == server.now
+
+
+@pytest.mark.parametrize("told", [0, 1_704_067_200, -1, 10**19, None])
+def test_a_time_that_is_none_is_refused(binance, monkeypatch, told):
+    monkeypatch.setattr(binance.client, "fetch_time", lambda: told)
+    with pytest.raises(TransientError, match="asked for its time and answered something else"):
+        binance.clock()
+
+
+def test_a_time_told_before_goes_before_the_date_of_an_answer(server, binance):
+    told = binance.clock()
+    server.has_time = False
+    server.now += pd.Timedelta(5, "h")  # as the date of a proxy whose clock is wrong
+    assert told <= binance.clock() < told + pd.Timedelta(1, "min")
+
+
+def test_an_address_that_cannot_be_read_is_named():
+    with pytest.raises(ParamsError, match=r"url 'http://\[::1' is no address"):
+        Exchange("binance", url="http://[::1")

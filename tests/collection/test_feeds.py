@@ -40,6 +40,9 @@ class Pages(BaseHTTPRequestHandler):
 
     def do_GET(self):
         status, headers, parts = self.answers[self.path]
+        if status is None:
+            self.drip()
+            return
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -52,6 +55,16 @@ class Pages(BaseHTTPRequestHandler):
                     self.wfile.write(part)
         except OSError:
             self.close_connection = True
+
+    def drip(self):
+        """A header now and then, and never the last."""
+        self.close_connection = True
+        self.wfile.write(b"HTTP/1.0 200 OK\r\n")
+        while not self.hold.wait(0.1):
+            try:
+                self.wfile.write(b"X: y\r\n")
+            except OSError:
+                return
 
     def log_message(self, *_):
         pass
@@ -331,3 +344,51 @@ def test_a_feed_of_a_hundred_thousand_items_is_read(tmp_path):
     started = time.process_time()
     assert len(read_news(file)) == 100_000
     assert time.process_time() - started < 100  # 11 s and 340 MB measured
+
+
+@pytest.mark.parametrize(
+    ("bomb", "says"),
+    [
+        ("<a>" * 98 + "</a>" * 98, "XML 101 elements deep .*feeds have at most 100 and 200"),
+        ("<a>" * 10**5 + "</a>" * 10**5, "XML 101 elements deep"),
+        ("<a " + " ".join(f'x{k}=""' for k in range(201)) + "/>", "with 201 attributes in <a>"),
+        ("<a " + " ".join(f'x{k}=""' for k in range(10**5)) + "/>", "with 100,000 attributes"),
+    ],
+    ids=["deep", "very deep", "wide", "very wide"],
+)
+def test_xml_made_to_be_slow_is_refused_fast(tmp_path, bomb, says):
+    (tmp_path / "feed").write_text(rss(item("Bitcoin rises", bomb + DATE)))
+    started = time.process_time()
+    with pytest.raises(DataError, match=says):
+        read_news(tmp_path / "feed")
+    assert time.process_time() - started < 2
+
+
+def test_xml_just_within_the_bounds_is_read():
+    deep = "<a>" * 97 + "</a>" * 97
+    wide = "<a " + " ".join(f'x{k}=""' for k in range(200)) + "/>"
+    assert titles(rss(item("Bitcoin rises", deep + wide + DATE))) == ["Bitcoin rises"]
+
+
+def test_a_server_that_drips_its_headers_is_outlived(serve):
+    url = serve({"/": (None, {}, [])}) + "/"
+    with pytest.raises(SourceError, match=r"no whole answer in 0\.3 s; raise timeout"):
+        fetch(url, limit=1000, timeout=0.3)
+
+
+@pytest.mark.parametrize("place", ["http://[::1", "http://[x]/", "http:///x", "http://a:port/"])
+def test_a_redirect_to_nowhere_is_a_matter_of_the_network(serve, place):
+    url = serve({"/": page(b"", 302, Location=place)}) + "/"
+    with pytest.raises(SourceError):
+        fetch(url, limit=1000, timeout=5)
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "\u00b2"])
+def test_a_length_that_is_no_length_is_not_believed(serve, length):
+    url = serve({"/": page(b"x", Content_Length=length)}) + "/"
+    assert fetch(url, limit=1000, timeout=5).data == b"x"
+
+
+def test_a_tag_inside_a_tag_or_an_entity_leaves_no_tag():
+    assert plain_text("&lt;script&gt;x()&lt;/script&gt;now") == "now"
+    assert "<script>" not in plain_text("<<b>script>x()")

@@ -7,7 +7,7 @@ import pytest
 from signalkit.bars import COLUMNS, interval_length
 from signalkit.collection.collector import follow
 from signalkit.collection.source import Market, TransientError
-from signalkit.errors import SourceError
+from signalkit.errors import DataError, SourceError
 from signalkit.store import Store
 from tests.collection.binance_server import walk
 
@@ -84,3 +84,51 @@ def test_following_ends_on_what_does_not_pass(store):
     source = Simulated(walk(10, first="2024-01-01 00:20"), SINCE + 2.5 * HOUR)
     with pytest.raises(SourceError, match="not on the 1h grid"):
         follow(source, store, ["A"], "1h", since=SINCE, stop=lambda: False)
+
+
+class Delisting(Simulated):
+    """A source that refuses B for good from a moment on, with an error of a test's choice."""
+
+    def __init__(self, bars, now, error, since):
+        super().__init__(bars, now)
+        self.error, self.since = error, since
+
+    def fetch(self, symbol, interval, since, limit):
+        if symbol == "B" and self.now >= self.since:
+            raise self.error
+        return super().fetch(symbol, interval, since, limit)
+
+
+@pytest.mark.parametrize(
+    "error", [SourceError("B is delisted"), SourceError("maintenance"), DataError("B is nonsense")]
+)
+def test_following_survives_a_symbol_that_is_refused_for_good(store, caplog, error):
+    source = Delisting(walk(10), SINCE + 2.5 * HOUR, error, SINCE + 4.5 * HOUR)
+    end = SINCE + 6.5 * HOUR
+    options = {"since": SINCE, "stop": lambda: source.now > end}
+    table = follow(source, store, ["B", "A"], "1h", **options)
+    assert table["added"].to_dict() == {"A": 6, "B": 4}
+    assert f"{error}; the other symbols go on" in caplog.text
+
+
+def test_a_symbol_that_never_went_well_ends_following(store):
+    source = Delisting(walk(10), SINCE + 2.5 * HOUR, SourceError("B is delisted"), SINCE)
+    with pytest.raises(SourceError, match="B is delisted"):
+        follow(source, store, ["A", "B"], "1h", since=SINCE, stop=lambda: False)
+
+
+def test_a_ban_is_waited_out_by_every_symbol(store):
+    ban = SINCE + 4 * HOUR, SINCE + 7 * HOUR
+
+    class Banning(Simulated):
+        def fetch(self, symbol, interval, since, limit):
+            if ban[0] <= self.now < ban[1]:
+                self.asked_at.append(self.now)
+                raise TransientError("banned", (ban[1] - self.now).total_seconds())
+            return super().fetch(symbol, interval, since, limit)
+
+    source = Banning(walk(12), SINCE + 2.5 * HOUR)
+    end = SINCE + 8.5 * HOUR
+    table = follow(source, store, ["A", "B"], "1h", since=SINCE, stop=lambda: source.now > end)
+    assert table["added"].tolist() == [8, 8]
+    assert sum(ban[0] <= now < ban[1] for now in source.asked_at) == 1

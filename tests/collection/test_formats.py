@@ -257,3 +257,34 @@ def test_numbers_are_read_to_the_last_bit(raw):
     digits = ["0.1234567890123456789", "1234567.8901234567", "9007199254740993.0", "4.9e-324"]
     found = raw("a,b\n" + "".join(f"{cell},1\n" for cell in digits))
     assert found.table["a"].tolist() == [float(cell) for cell in digits]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("[" * 10**5, "nested too deep"),
+        ('{"a":' * 10**5, "nested too deep"),
+        ('{"time": 1}\n' + "[" * 10**5, "cut off or broken"),
+        ("[[" + "1" * 5000 + ",1,1,1,1,1]]", "endless numbers"),
+        (HEAD + "\n" + "x" * 200_000 + ",1,1,1,1,1\n", r"no table with columns \(field larger"),
+    ],
+    ids=["lists", "objects", "lines", "digits", "field"],
+)
+def test_what_is_made_to_break_a_parser_is_refused(raw, content, says):
+    with pytest.raises(DataError, match=says):
+        raw(content)
+
+
+def semicolons(*prices):
+    """Rows of one price as all four."""
+    rows = [f"2024-01-01 0{k}:00;{p};{p};{p};{p};7" for k, p in enumerate(prices)]
+    return "\n".join([HEAD.replace(",", ";"), *rows, ""])
+
+
+def test_a_comma_of_thousands_or_decimals_is_refused_unless_one_cell_tells(raw):
+    says = "'1,234' can be read with a decimal comma .* as all 8 such numbers.*a decimal point"
+    with pytest.raises(DataError, match=says):
+        raw(semicolons("1,234", "1,240"))
+    for telling, number in (("1,24", 1.24), ("0,987", 0.987), ("1234,567", 1234.567)):
+        found = raw(semicolons("1,234", telling)).table["open"]
+        assert found.astype(float).tolist() == [1.234, number]

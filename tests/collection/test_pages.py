@@ -138,3 +138,30 @@ def test_a_long_pause_ends_when_it_is_told_to():
     with pytest.raises(Stopped):
         Pages(source, "A", "1h", stop=lambda: source.waited >= 3).present()
     assert (source.asked, source.waited) == (1, 3.0)
+
+
+class Serving(Refusing):
+    """A source of the same page again and again."""
+
+    def __init__(self, *rows):
+        super().__init__()
+        self.rows = np.array(rows)
+
+    def fetch(self, *_):
+        self.asked += 1
+        return self.rows
+
+
+def test_one_bar_that_stays_broken_is_left_out_with_a_warning(caplog):
+    source = Serving(row(0), row(1, high=1.0), row(2))
+    bars, served = Pages(source, "A", "1h").read(START, 10, LATE)
+    assert [end.hour for end in bars.index] == [1, 3]
+    assert (served, source.asked) == (bars.index[-1], 4)
+    assert "02:00Z" in caplog.text
+    assert "that bar is left out" in caplog.text
+
+
+def test_a_page_of_many_broken_bars_is_refused_whole():
+    source = Serving(row(0, high=1.0), row(1, high=1.0), row(2))
+    with pytest.raises(DataError, match=r"high must not be under .*\(asked 4 times\)"):
+        Pages(source, "A", "1h").read(START, 10, LATE)

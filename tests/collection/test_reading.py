@@ -279,3 +279,24 @@ def test_rows_are_kept_with_all_that_belongs_to_them():
     assert found.bars["volume"].tolist() == [3, 1]
     assert [side.tolist() for side in found.sides] == [[12, 10]] * 3
     assert list(found.bars.columns) == list(COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("held", "asked"),
+    [
+        (["BTCUSDT", "ETHUSDT"], "BTC/USDT"),
+        (["BTC-USDT", "ETH-USDT"], "btcusdt"),
+        ([700, 5], "700"),
+    ],
+)
+def test_one_of_several_symbols_is_found_however_it_is_spelled(held, asked):
+    raw = table(symbol=[held[0], held[1], held[1], held[0]], volume=[1.0, 2.0, 3.0, 4.0])
+    assert reading.of_symbol(raw, asked).table["volume"].tolist() == [1.0, 4.0]
+
+
+def test_repeats_anywhere_are_dropped_before_the_order_is_judged():
+    found = rows(0, 1, 2, 0, 1, volumes=[5.0] * 5)
+    reading.drop_repeats(found)
+    reading.put_in_order(found, NONE)
+    assert hours_of(found) == [0, 1, 2]
+    assert (found.duplicates, found.notes, found.found) == (2, [], [])

@@ -227,3 +227,13 @@ def test_a_zone_nobody_knows_is_refused():
         zone_named("Mars/Base")
     with pytest.raises(ParamsError, match="Mars/Base"):
         times(["2024-01-01"], "Mars/Base")
+
+
+def test_the_doubled_hour_is_told_apart_newest_first_too():
+    moments = pd.date_range("2023-10-28 22:00", periods=6, freq="h", tz="UTC")
+    local = moments.tz_convert("Europe/Berlin").strftime("%Y-%m-%d %H:%M")
+    assert local.duplicated().sum() == 1
+    forward, backward = times(local, "Europe/Berlin"), times(local[::-1], "Europe/Berlin")
+    assert forward.utc.tolist() == moments.tolist()
+    assert backward.utc.tolist() == moments[::-1].tolist()
+    assert backward.dates.tolist() == forward.dates[::-1].tolist()

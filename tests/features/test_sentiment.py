@@ -94,3 +94,23 @@ def test_news_without_a_zone_are_refused():
     news = told((50, 0, 0.5)).tz_localize(None)
     with pytest.raises(DataError, match="news has times in zone None"):
         build(BARS, OF_NEWS, news)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"symbols": "BTC"}, "symbols must be a tuple, row 0 has 'BTC'"),
+        ({"symbols": None}, "symbols must be a tuple, row 0 has None"),
+        ({"sentiment": 1.5}, "sentiment must be from -1 to 1, or NaN"),
+        ({"sentiment": -np.inf}, "sentiment must be from -1 to 1"),
+    ],
+)
+def test_news_with_cells_that_are_none_are_refused(change, says):
+    with pytest.raises(DataError, match=says):
+        build(BARS, OF_NEWS, told((50, 0, 0.5)).assign(**change))
+
+
+@pytest.mark.parametrize("name", ["symbols", "sentiment"])
+def test_news_without_a_column_are_refused_with_those_there_are(name):
+    with pytest.raises(DataError, match=rf"news lack the columns \['{name}'\]; they have \["):
+        build(BARS, OF_NEWS, told((50, 0, 0.5)).drop(columns=name))

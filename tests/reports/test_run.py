@@ -209,6 +209,13 @@ def test_the_first_notebooks_tell_of_a_simulated_market_and_its_news(own_store, 
         assert not [o for o in outputs if o.output_type in ("error", "stream")]
 
 
+def test_a_warning_in_a_cell_names_no_process(only, tmp_path):
+    file = only("import warnings\nwarnings.warn('look here')")
+    notebook = notebooks.execute(file, tmp_path / "x.ipynb", {})
+    (told,) = [o.text for cell in notebook.cells for o in cell.get("outputs", [])]
+    assert told.startswith("cell.py:2: UserWarning: look here")
+
+
 @pytest.mark.certify
 def test_the_simulated_study_finds_its_edge_and_can_be_executed_again(own_store):
     _, study = reports.run(ROOT / "params" / "simulated.yaml")

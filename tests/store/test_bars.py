@@ -363,6 +363,8 @@ def test_outages_are_noted_once_and_asked_again(store):
     got = store.outages("A", "1h", source="files")
     assert got["bars"].tolist() == [1, 2]
     assert got["asked_at"].tolist() == [moment(2), moment(1)]
+    noted = store.db.execute("SELECT DISTINCT noted_at FROM outages").fetchall()
+    assert noted == [(moment(1).value // 1000,)]  # asking again notes nothing anew
     assert store.outages("A", "1h", source="binance").empty
 
 

@@ -215,3 +215,39 @@ def test_defects_that_are_allowed_stand_in_the_table_of_sources(own_store, tmp_p
     assert (flagged.symbol, flagged.what, flagged.bars) == ("AAAUSDT", "spikes", 1)
     assert flagged.first == bars.index[100]
     assert told[told["kind"] == "decided"].empty
+
+
+def test_two_sets_of_files_do_not_revise_each_other(own_store, tmp_path, truth):
+    asked = {"source": "files", "symbols": ["AAAUSDT"], "interval": "1h", "calendar": "24/7"}
+    for name, factor in (("a", 1.0), ("b", 2.0)):
+        (tmp_path / name).mkdir()
+        table = truth.bars.loc["AAAUSDT"] * factor
+        table = table.set_axis(table.index - pd.Timedelta(1, "h"), axis=0)
+        table.to_csv(tmp_path / name / "AAAUSDT.csv", index_label="time")
+    for name in "aba":
+        study = opened(asked | {"path": str(tmp_path / name / "{symbol}.csv")}, features={})
+        assert study.revisions().empty
+    assert len(study.bars()) > 0
+    with Store.open(own_store) as store, pytest.raises(StoreError, match=r"files-.*files-"):
+        store.read_bars("AAAUSDT", "1h")
+
+
+def test_a_store_is_lent_as_it_was_when_the_study_ran(collected, truth, own_store, tmp_path):
+    with Store.open(own_store) as store:
+        run = store.start_run("small", "this one", {})
+        store.db["runs"].update(run, {"started": "2099-01-01T00:00:00+00:00"})
+        store.finish_run(run, status="completed")
+        unfinished = store.start_run("small", "this one", {})
+        later = pd.Timestamp("2099-06-01", tz="UTC")
+        changed = truth.bars.iloc[[5]].assign(volume=1.0)
+        own = {"source": "binance", "interval": "1h", "calendar": "24/7"}
+        store.write_bars(changed, at=later, **own)
+        with pytest.raises(StoreError, match="no such run of 'small'"):
+            store.lend_collected(tmp_path / "other", "small", "another")
+        store.lend_collected(tmp_path / "lent", "small", "this one")
+        assert unfinished > run
+    with Store.open(tmp_path / "lent") as lent:
+        bars = lent.read_bars("AAAUSDT", "1h")
+        assert lent.revisions("AAAUSDT", "1h").empty
+        assert len(lent.read_news()) == len(truth.news["key"].unique())
+    pd.testing.assert_frame_equal(bars, truth.bars.loc["AAAUSDT"], check_freq=False)
