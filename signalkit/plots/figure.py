@@ -8,6 +8,7 @@ import weakref
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateFormatter, AutoDateLocator
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
@@ -70,6 +71,10 @@ def finish(ax: Axes, finding: str, shows: str) -> Axes:
         What is drawn, for a reader who cannot see it.
     """
     ax.set_title(finding, loc="left", fontsize=11)
+    if isinstance(ax.xaxis.get_major_locator(), AutoDateLocator):
+        dates = AutoDateLocator(minticks=3, maxticks=8)  # more would run into each other
+        ax.xaxis.set_major_locator(dates)
+        ax.xaxis.set_major_formatter(AutoDateFormatter(dates))
     _ALT[ax.figure] = f"{finding}. {shows}"
     return ax
 

@@ -1,5 +1,7 @@
 """Every figure has a finding for a title, named axes with units, and a text alternative."""
 
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -78,6 +80,17 @@ def test_axes_are_labelled_or_name_their_ticks(ax):
     for axis in (ax.xaxis, ax.yaxis):
         ticks = [tick.get_text() for tick in axis.get_ticklabels()]
         assert axis.get_label_text() or set(ticks) <= {"a", "b"}
+
+
+def test_dates_on_the_axis_do_not_run_into_each_other():
+    days = pd.date_range("2022-05-10", "2023-04-01", freq="D", tz="UTC", name="time")
+    line = pd.DataFrame({"strategy": 1.0, "hold": 1.0}, index=days)
+    ax = plots.plot_equity(line, finding="what was found")
+    ax.figure.canvas.draw()
+    boxes = [t.get_window_extent() for t in ax.get_xticklabels() if t.get_text()]
+    assert len(boxes) >= 3
+    assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+    plt.close(ax.figure)
 
 
 def test_draws_into_axes_that_are_given():
