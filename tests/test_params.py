@@ -1,7 +1,6 @@
 """params.py: every refusal names file, line, name, value and the way out; what passes, lasts."""
 
 import re
-import typing
 from datetime import UTC, date, datetime
 
 import pandas as pd
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from signalkit import params
 from signalkit.collection import defects
 from signalkit.errors import ParamsError
-from signalkit.params import sections
 
 
 @pytest.fixture
@@ -257,8 +255,9 @@ def test_names_that_no_study_declares_are_refused():
         params.parse({"labeling": {"horizn": 5}})
 
 
-def test_defects_that_a_study_may_allow_are_those_that_read_file_knows():
-    assert typing.get_args(sections.Defect) == defects.NAMES
+def test_every_defect_that_a_file_may_hide_may_be_allowed():
+    asked = params.parse({"collection": {"allow": list(defects.NAMES)}})
+    assert asked.collection.allow == list(defects.NAMES)
 
 
 @pytest.mark.parametrize(

@@ -9,25 +9,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 
 from signalkit.bars import COLUMNS
 from signalkit.errors import DataError
+from signalkit.params import DefectName
 
 # what `read_file(allow=...)` may name
-NAMES = (
-    "interpolated",
-    "forward_filled",
-    "copied",
-    "spikes",
-    "interval",
-    "swapped_volume",
-    "conflicting",
-    "disorder",
-    "broken",
-)
+NAMES: tuple[str, ...] = get_args(DefectName)
 _SHOWN = 50
 # a close, open or both that leave and come back by this much, and by this many usual moves
 _SPIKE, _SPIKE_MOVES = np.log(1.25), 15.0

@@ -101,13 +101,13 @@ def fetch(url: str, *, limit: int, timeout: float = 60.0) -> Fetched:
     DataError
         If there are more bytes than `limit`.
     """
-    answered: list[Fetched | BaseException] = []
+    answered: list[Fetched | SignalkitError] = []
 
     def ask() -> None:
         try:
             answered.append(_followed(url, limit, timeout))
-        except BaseException as cause:  # noqa: BLE001 - raised again by who waits
-            answered.append(cause)
+        except SignalkitError as refused:  # raised again by who waits
+            answered.append(refused)
 
     # a server that drips its headers or the size of a chunk is outlived, not waited for
     asking = threading.Thread(target=ask, daemon=True)
@@ -115,7 +115,7 @@ def fetch(url: str, *, limit: int, timeout: float = 60.0) -> Fetched:
     asking.join(timeout + 1)
     if not answered:
         raise SourceError(f"{url}: no whole answer in {timeout:g} s; raise timeout or try later")
-    if isinstance(answered[0], BaseException):
+    if isinstance(answered[0], SignalkitError):
         raise answered[0]
     return answered[0]
 

@@ -141,11 +141,11 @@ def _read(
     if interval is not None:
         interval_length(interval)
     raw = reading.of_symbol(columns.name_columns(read_raw(path)), symbol)
-    rows_read, empty = len(raw.table), None
+    rows_read, empty = len(raw.table), []
     if "broken" in allow:
         raw, empty = reading.leave_out_empty(raw)
     rows = reading.interpreted(raw, tz)
-    rows.found += [empty] if empty else []
+    rows.rows_read, rows.found = rows_read, empty
     reading.drop_repeats(rows)
     reading.put_in_order(rows, allow)
     always_open = calendar in {None, ALWAYS_OPEN}
@@ -164,16 +164,24 @@ def _read(
     looks = (straight, defects.forward_filled, defects.copied, defects.spikes)
     rows.found += [found for look in looks if (found := look(bars, rows.opens))]
     _refuse([defect for defect in rows.found if defect.name not in allow])
+    bars.attrs["report"] = _report(path, rows, bars, interval=interval, calendar=calendar)
+    return bars
+
+
+def _report(
+    path: Path, rows: reading.Reading, bars: pd.DataFrame, *, interval: str, calendar: str
+) -> CollectionReport:
+    """What reading a file found and did; bars that do not have their interval are refused."""
     missing = gaps(bars, interval, calendar)
     _check_spacing(bars, interval, calendar)
     dry = defects.stretches((bars["volume"] == 0).to_numpy(), rows.opens)
-    bars.attrs["report"] = CollectionReport(
+    return CollectionReport(
         path=str(path),
-        format=raw.format,
+        format=rows.format,
         interval=interval,
         calendar=calendar,
         zone=rows.zone,
-        rows_read=rows_read,
+        rows_read=rows.rows_read,
         rows=len(bars),
         first=bars.index[0],
         last=bars.index[-1],
@@ -187,7 +195,6 @@ def _read(
         notes=tuple(rows.notes),
         flagged=tuple(rows.found),
     )
-    return bars
 
 
 def _refuse(found: list[Defect]) -> None:

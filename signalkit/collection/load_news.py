@@ -74,23 +74,20 @@ def load_news(
     -------
     DataFrame indexed by known_at
         `published`, `source`, `title`, `symbols` (tuple), `sentiment`, `key`; empty for
-        `none`. `attrs["report"]` is the NewsReport of a file.
+        `none`.
     """
     if source == "none":
         return no_news()
     if source == "file":
         named = {name: news[name] for name in ("tz", "latency", "aliases")}
         found = read_news(news_file(news["path"]), symbols=symbols, **named)
-        report = found.attrs["report"]
-        found = _matched(found, symbols, news["aliases"])  # stated symbols and named ones
-        found.attrs["report"] = report
+        found = _matched(found, symbols, news["aliases"])
     elif source == "simulator":
         found = _simulated(symbols, span[0], simulated or {}, store)
     else:
         with nullcontext(store) if store else Store.open() as kept:
             told = collected_news(kept, start=span[0], end=span[1])
         found = _matched(told, symbols, news["aliases"])
-    report = found.attrs.get("report")
     wanted = set(symbols)
     about = found["symbols"].map(lambda named: bool(wanted & set(named))).to_numpy(dtype=bool)
     inside = (found.index >= span[0]) & (found.index <= span[1])
@@ -104,9 +101,9 @@ def load_news(
         kept_news["title"], scorer=news["scorer"], lexicon=_under_root(news["lexicon"]),
         model=news["model"],
     )  # fmt: skip
-    kept_news = kept_news.assign(sentiment=scored)[list(COLUMNS)]
-    kept_news.attrs = {"report": report} if report else {}
-    return kept_news
+    scored_news = kept_news.assign(sentiment=scored)[list(COLUMNS)]
+    scored_news.attrs = {}
+    return scored_news
 
 
 def no_news() -> pd.DataFrame:
@@ -145,7 +142,7 @@ def collected_news(
 def _matched(
     found: pd.DataFrame, symbols: Sequence[str], aliases: Mapping[str, Sequence[str]]
 ) -> pd.DataFrame:
-    """Stored news with the symbols that their titles name beside those they state."""
+    """News with the symbols that their titles name beside those they state."""
     named = find_symbols(found["title"], symbol_names(aliases, symbols))
     both = [
         tuple(sorted(set(stated) | set(seen)))

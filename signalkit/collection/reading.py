@@ -38,7 +38,9 @@ class Reading:
     opens: pd.DatetimeIndex
     dates: pd.DatetimeIndex
     zone: str
+    format: str
     lean: bool = False
+    rows_read: int = 0
     sides: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
     notes: list[str] = field(default_factory=list)
     found: list[Defect] = field(default_factory=list)
@@ -208,19 +210,21 @@ def _arranged(raw: Raw, roles: Layout, times: Times, lean: bool) -> Reading:
     if raw.preamble:
         notes.append(f"{len(raw.preamble)} lines before the table left out")
     bars = pd.DataFrame(numbers | {"volume": volume})[list(COLUMNS)]
-    return Reading(bars, times.utc, times.dates, times.zone, lean, sides, notes)
+    return Reading(
+        bars, times.utc, times.dates, times.zone, raw.format, lean=lean, sides=sides, notes=notes
+    )
 
 
-def leave_out_empty(raw: Raw) -> tuple[Raw, Defect | None]:
+def leave_out_empty(raw: Raw) -> tuple[Raw, list[Defect]]:
     """Leave out, as a defect that was allowed, rows with an empty price or volume."""
     table, names = raw.table, columns.needed(raw)
     cells = table[names].apply(pd.to_numeric, errors="coerce")
     whole = cells.notna().all(axis=1)
     if whole.all() or not whole.any():
-        return raw, None
+        return raw, []
     told = f"{int((~whole).sum()):,} rows with an empty cell were left out"
     kept = replace(raw, table=table[whole].reset_index(drop=True))
-    return kept, Defect("broken", told)
+    return kept, [Defect("broken", told)]
 
 
 def drop_repeats(reading: Reading) -> None:

@@ -6,11 +6,20 @@ here need no data: what must be compared with the bars is checked by the study.
 """
 
 from signalkit.params.reading import check_names, line_of, parse, question, read
-from signalkit.params.sections import SECTIONS, Collection, News, Params, Simulator, timestamp
+from signalkit.params.sections import (
+    SECTIONS,
+    Collection,
+    DefectName,
+    News,
+    Params,
+    Simulator,
+    timestamp,
+)
 
 __all__ = [
     "SECTIONS",
     "Collection",
+    "DefectName",
     "News",
     "Params",
     "Simulator",

@@ -89,8 +89,8 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-# a test compares them with those that read_file knows
-Defect = Literal[
+# what a file of bars may hide; `allow` flags it instead of refusing the file
+DefectName = Literal[
     "interpolated",
     "forward_filled",
     "copied",
@@ -138,7 +138,7 @@ class Collection(Section):
     path: str | None = None
     calendar: str = "XNYS"
     tz: Zone | None = None
-    allow: list[Defect] = []
+    allow: list[DefectName] = []
     news: News = News()
     simulator: Simulator = Simulator()
 

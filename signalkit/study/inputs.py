@@ -17,6 +17,8 @@ from signalkit.store import Store
 
 REPORT = ("format", "zone", "rows_read", "duplicates")
 _READ = ("sample", "files")
+# by symbol: bars that were changed after they were stored, and those that the source lacks
+History = dict[str, tuple[pd.DataFrame, pd.DataFrame]]
 
 
 def load(asked: params.Params, store: Store | None = None) -> pd.DataFrame:
@@ -57,72 +59,62 @@ def gather(asked: params.Params, store: Store) -> dict[str, pd.DataFrame]:
     kept = asked.collection
     panel = load(asked, store)
     told = panel.attrs.pop("reports", {})
+    source = _stored_as(asked)
     if kept.source in _READ:
-        own = {"interval": kept.interval, "calendar": kept.calendar}
-        store.write_bars(panel, source=_stored_as(asked), **own)
-    news = load_news(asked, panel, store)
-    news.attrs = {}
+        store.write_bars(panel, source=source, interval=kept.interval, calendar=kept.calendar)
+    past = _history(asked, panel, store, source)
+    changed = {symbol: revisions.set_index("time") for symbol, (revisions, _) in past.items()}
     return {
         "bars": panel,
-        "news": news,
-        "sources": _sources(asked, told),
-        "findings": _findings(asked, panel, told, store),
-        "revisions": _revisions(asked, panel, store),
+        "news": load_news(asked, panel, store),
+        "sources": _sources(source, list(past), told),
+        "findings": _findings(interval_length(kept.interval), past, told),
+        "revisions": pd.concat(changed, names=["symbol", "time"]),
     }
 
 
-def _sources(asked: params.Params, told: dict[str, collection.CollectionReport]) -> pd.DataFrame:
+def _sources(
+    source: str, symbols: list[str], told: dict[str, collection.CollectionReport]
+) -> pd.DataFrame:
     """Where the bars of each symbol are from; of files what they are."""
-    source = _stored_as(asked)
     rows = {
         symbol: {"source": source} | {n: getattr(told.get(symbol), n, None) for n in REPORT}
-        for symbol in sorted(asked.collection.symbols)
+        for symbol in symbols
     }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("symbol")
     return table.drop(columns=[name for name in table if table[name].isna().all()])
 
 
 def _findings(
-    asked: params.Params,
-    panel: pd.DataFrame,
-    told: dict[str, collection.CollectionReport],
-    store: Store,
+    length: pd.Timedelta, past: History, told: dict[str, collection.CollectionReport]
 ) -> pd.DataFrame:
     """What was decided, flagged or not there, a row each; places by bar end where there are any."""
-    length, rows = interval_length(asked.collection.interval), []
-    for symbol, bars in by_symbol(panel):
+    rows = []
+    for symbol, (_, absent) in past.items():
         report = told.get(symbol)
         rows += [(symbol, "decided", note, None, None, 0) for note in getattr(report, "notes", ())]
         for defect in getattr(report, "flagged", ()):
             named = (symbol, "flagged", defect.name)
             places = [(p.first + length, p.last + length, p.bars) for p in defect.places]
             rows += [(*named, *place) for place in places or [(None, None, 0)]]
-        for gap in _history(asked, symbol, bars, store)[1].itertuples():
+        for gap in absent.itertuples():
             rows.append((symbol, "outage", "the source has none", gap.first, gap.last, gap.bars))
-    names = ["symbol", "kind", "what", "first", "last", "bars"]
-    table = pd.DataFrame(rows, columns=names)
+    table = pd.DataFrame(rows, columns=["symbol", "kind", "what", "first", "last", "bars"])
     return table.assign(**{n: pd.to_datetime(table[n], utc=True) for n in ("first", "last")})
 
 
-def _revisions(asked: params.Params, panel: pd.DataFrame, store: Store) -> pd.DataFrame:
-    """Bars that the source changed after they were stored, with what they were before."""
-    parts = {
-        symbol: _history(asked, symbol, bars, store)[0].set_index("time")
-        for symbol, bars in by_symbol(panel)
-    }
-    return pd.concat(parts, names=["symbol", "time"])
-
-
-def _history(
-    asked: params.Params, symbol: str, bars: pd.DataFrame, store: Store
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Revisions of these bars, and outages between them; what is read from files has none."""
-    interval, source = asked.collection.interval, _stored_as(asked)
-    changed = store.revisions(symbol, interval, source=source)
-    absent = store.outages(symbol, interval, source=source)
-    first, last = bars.index[[0, -1]]
-    mine = changed["time"].isin(bars.index) & (asked.collection.source not in _READ)
-    return changed[mine], absent[(absent["last"] >= first) & (absent["first"] <= last)]
+def _history(asked: params.Params, panel: pd.DataFrame, store: Store, source: str) -> History:
+    """Revisions of each symbol's bars, and outages between them; of what is read, none."""
+    past = {}
+    for symbol, bars in by_symbol(panel):
+        key = (symbol, asked.collection.interval)
+        changed = store.revisions(*key, source=source)
+        absent = store.outages(*key, source=source)
+        first, last = bars.index[[0, -1]]
+        mine = changed["time"].isin(bars.index) & (asked.collection.source not in _READ)
+        inside = (absent["last"] >= first) & (absent["first"] <= last)
+        past[symbol] = changed[mine], absent[inside]
+    return past
 
 
 def _stored_as(asked: params.Params) -> str:
@@ -146,8 +138,10 @@ def digests(asked: params.Params) -> dict[str, str]:
     found = {symbol: lineage.file_digest(file) for symbol, file in files.items()}
     if kept.source not in {*_READ, collection.SIMULATOR}:
         with Store.open() as store:
-            for symbol, bars in by_symbol(load(asked, store)):
-                changed, absent = _history(asked, symbol, bars, store)
+            panel = load(asked, store)
+            past = _history(asked, panel, store, kept.source)
+            for symbol, bars in by_symbol(panel):
+                changed, absent = past[symbol]
                 tables = (bars, changed, absent.drop(columns="asked_at"))
                 found[symbol] = lineage.digest([_digest(table) for table in tables])
     return found | _news_digests(kept.news)

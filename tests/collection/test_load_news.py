@@ -42,7 +42,6 @@ def test_a_file_is_about_the_symbols_it_states_and_those_its_titles_name(path):
     assert got["title"].tolist() == ["Shares fall", "Alpha soars", "Beta sinks"]
     assert got["symbols"].map(lambda named: "AAA" in named).tolist() == [True, True, True]
     assert got["symbols"].map(lambda named: "BBB" in named).tolist() == [False, False, True]
-    assert got.attrs["report"].items == 4
     assert got["sentiment"].iloc[1] > 0 > got["sentiment"].iloc[2]
 
 

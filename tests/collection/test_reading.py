@@ -22,7 +22,7 @@ def rows(*hours, volumes=None, zone="UTC, epochs"):
     opens = (FIRST + pd.to_timedelta(hours, unit="h")).as_unit("ns")
     bars = pd.DataFrame(PRICES, range(len(hours)))
     bars["volume"] = np.arange(1.0, len(hours) + 1) if volumes is None else volumes
-    return Reading(bars, opens, opens.tz_localize(None).normalize(), zone)
+    return Reading(bars, opens, opens.tz_localize(None).normalize(), zone, "CSV")
 
 
 def hours_of(found):
