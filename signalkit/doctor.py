@@ -16,7 +16,7 @@ from signalkit import KERNELS, PACKAGE, ROOT, __version__, lineage
 from signalkit.bars import expected_times, gaps
 from signalkit.errors import DataError, ParamsError, StoreError
 from signalkit.store import Store, data_folder
-from signalkit.training import threads
+from signalkit.kernels import threads
 
 Row = tuple[str, str]
 

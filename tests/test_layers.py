@@ -9,7 +9,7 @@ import signalkit
 
 LAYERS = [
     {"errors"},
-    {"bars", "params", "lineage"},
+    {"bars", "params", "lineage", "kernels"},
     {"store", "volatility", "costs", "causality"},
     {"collection", "features", "labeling", "splits", "metrics", "significance"},
     {"training", "signals", "backtesting"},

@@ -1,40 +1,35 @@
-"""Calendar features of the bar's end, as points on a circle."""
+"""Calendar features of the bar's end in UTC, as points on a circle."""
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
-
 from signalkit.features.catalog import declare
+from signalkit.kernels.graph import DAY, SECOND, Node, node
 
-_DAYS = 7
-_MONTHS = 12
-
-
-def _angle(count: np.ndarray, period: int) -> np.ndarray:
-    """Angle of a count that repeats every `period`."""
-    return 2 * np.pi * np.asarray(count, dtype=float) / period
+_CIRCLE = "Mardia and Jupp, Directional Statistics (2000), section 1.1"
+_SINE, _COSINE = 0, 1
+_WEEKDAY, _DAY_OF_MONTH, _MONTH = range(3)
 
 
-@declare("weekday_sine", "calendar", warmup=0, unit="-1 to 1", description="day of week, sine")
-def weekday_sine(bars: pd.DataFrame) -> np.ndarray:
-    """Sine of the day of the week, Monday at 0."""
-    return np.sin(_angle(bars.index.day_of_week, _DAYS))
+def _declared(name: str, words: str, make) -> None:  # noqa: ANN001 - a maker of a node
+    """Enter a feature without windows."""
+    declare(name, "calendar", unit="-1 to 1", words=words, source=_CIRCLE)(make)
 
 
-@declare("weekday_cosine", "calendar", warmup=0, unit="-1 to 1", description="day of week, cosine")
-def weekday_cosine(bars: pd.DataFrame) -> np.ndarray:
-    """Cosine of the day of the week, Monday at 0."""
-    return np.cos(_angle(bars.index.day_of_week, _DAYS))
+def _hour(part: int) -> Node:
+    """Angle of the time of day."""
+    return node("hour_angle", SECOND, p=part)
 
 
-@declare("month_sine", "calendar", warmup=0, unit="-1 to 1", description="month, sine")
-def month_sine(bars: pd.DataFrame) -> np.ndarray:
-    """Sine of the month, January at 0."""
-    return np.sin(_angle(bars.index.month - 1, _MONTHS))
+def _date(part: int, of: int) -> Node:
+    """Angle of a part of the date."""
+    return node("date_angle", DAY, p=part, q=of)
 
 
-@declare("month_cosine", "calendar", warmup=0, unit="-1 to 1", description="month, cosine")
-def month_cosine(bars: pd.DataFrame) -> np.ndarray:
-    """Cosine of the month, January at 0."""
-    return np.cos(_angle(bars.index.month - 1, _MONTHS))
+_declared("hour_sine", "time of day, sine", lambda: _hour(_SINE))
+_declared("hour_cosine", "time of day, cosine", lambda: _hour(_COSINE))
+_declared("weekday_sine", "day of week, Monday at 0, sine", lambda: _date(_SINE, _WEEKDAY))
+_declared("weekday_cosine", "day of week, cosine", lambda: _date(_COSINE, _WEEKDAY))
+_declared("day_sine", "day of month, the 1st at 0, sine", lambda: _date(_SINE, _DAY_OF_MONTH))
+_declared("day_cosine", "day of month, cosine", lambda: _date(_COSINE, _DAY_OF_MONTH))
+_declared("month_sine", "month, January at 0, sine", lambda: _date(_SINE, _MONTH))
+_declared("month_cosine", "month, cosine", lambda: _date(_COSINE, _MONTH))

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
-
-from signalkit.features.catalog import column, declare
-
-
-def _lagged_return(bars: pd.DataFrame, lag: int) -> np.ndarray:
-    """Log return of the bar `lag` bars ago."""
-    close = column(bars, "close")
-    out = np.full(len(close), np.nan)
-    out[lag + 1 :] = np.log(close[1:-lag] / close[: -lag - 1])
-    return out
+from signalkit.features.catalog import declare
+from signalkit.features.price import log_return
+from signalkit.kernels.graph import VOLUME, Node, lag, node
 
 
-@declare("return_lag_1", "lagged", warmup=2, unit="fraction", description="return 1 bar ago")
-def return_lag_1(bars: pd.DataFrame) -> np.ndarray:
-    """Log return of the bar before."""
-    return _lagged_return(bars, 1)
+@declare("return_lag", "lagged", 1, 2, 3, 5, 10, unit="fraction",
+         words="return of the bar {} before", source="Lo and MacKinlay (1988)")  # fmt: skip
+def return_lag(bars: int) -> Node:
+    """Log return of an earlier bar."""
+    return lag(log_return(1), bars)
 
 
-@declare("return_lag_2", "lagged", warmup=3, unit="fraction", description="return 2 bars ago")
-def return_lag_2(bars: pd.DataFrame) -> np.ndarray:
-    """Log return of the bar two before."""
-    return _lagged_return(bars, 2)
+@declare("volume_change_lag", "lagged", 1, 2, 3, 5, 10, unit="-1 to 1",
+         words="change of volume of the bar {} before, over the sum of both",
+         source="Karpoff (1987)")  # fmt: skip
+def volume_change_lag(bars: int) -> Node:
+    """Change of volume of an earlier bar; 0 where both have none."""
+    return lag(node("contrast", VOLUME, lag(VOLUME, 1)), bars)

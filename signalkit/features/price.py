@@ -1,73 +1,117 @@
-"""Price features: returns over spans, distance to averages, place in the range."""
+"""Price features: returns over spans, distance to averages, place in the range, parts of a bar."""
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
-
-from signalkit.features.catalog import column, declare
-from signalkit.features.kernels import rolling_max, rolling_mean, rolling_min
-
-
-def _log_return(close: np.ndarray, span: int) -> np.ndarray:
-    """Log return over the last `span` bars."""
-    out = np.full(len(close), np.nan)
-    out[span:] = np.log(close[span:] / close[:-span])
-    return out
-
-
-@declare("return_1", "price", warmup=1, unit="fraction", description="log return of the bar")
-def return_1(bars: pd.DataFrame) -> np.ndarray:
-    """Log return of the last bar."""
-    return _log_return(column(bars, "close"), 1)
-
-
-@declare("return_5", "price", warmup=5, unit="fraction", description="log return of 5 bars")
-def return_5(bars: pd.DataFrame) -> np.ndarray:
-    """Log return of the last 5 bars."""
-    return _log_return(column(bars, "close"), 5)
-
-
-@declare("return_21", "price", warmup=21, unit="fraction", description="log return of 21 bars")
-def return_21(bars: pd.DataFrame) -> np.ndarray:
-    """Log return of the last 21 bars."""
-    return _log_return(column(bars, "close"), 21)
-
-
-@declare(
-    "mean_distance_50", "price", warmup=49, unit="fraction", description="close over mean, log"
+from signalkit.errors import ParamsError
+from signalkit.features.catalog import declare
+from signalkit.kernels.graph import (
+    CLOSE,
+    HIGH,
+    LOW,
+    OPEN,
+    Node,
+    exponential,
+    highest,
+    lag,
+    log_ratio,
+    lowest,
+    mean,
+    node,
+    over,
 )
-def mean_distance_50(bars: pd.DataFrame) -> np.ndarray:
-    """Log of close over its mean of 50 bars."""
-    close = column(bars, "close")
-    return np.log(close / rolling_mean(close, 50))
+
+_RETURNS = "Campbell, Lo and MacKinlay (1997), section 1.4"
+_CANDLES = "Nison, Japanese Candlestick Charting Techniques (1991)"
 
 
-@declare(
-    "range_position_20",
-    "price",
-    warmup=19,
-    unit="share",
-    description="close between the lowest low (0) and highest high (1) of 20 bars",
-)
-def range_position_20(bars: pd.DataFrame) -> np.ndarray:
-    """Place of the close in the range of 20 bars; 0.5 where the range is nothing."""
-    top, bottom = rolling_max(column(bars, "high"), 20), rolling_min(column(bars, "low"), 20)
-    width = top - bottom
-    flat = width == 0
-    return np.where(flat, 0.5, (column(bars, "close") - bottom) / np.where(flat, 1.0, width))
+@declare("return", "price", 1, 2, 3, 5, 10, 21, 63, unit="fraction",
+         words="log return of {} bars", source=_RETURNS)  # fmt: skip
+def log_return(span: int) -> Node:
+    """Logarithm of the close over the close `span` bars ago."""
+    return log_ratio(CLOSE, lag(CLOSE, span))
 
 
-@declare(
-    "close_in_bar",
-    "price",
-    warmup=0,
-    unit="share",
-    description="close between the bar's low (0) and high (1)",
-)
-def close_in_bar(bars: pd.DataFrame) -> np.ndarray:
+@declare("momentum", "price", (21, 5), (63, 21), unit="fraction", least=2,
+         words="log return from {} to {} bars ago",
+         source="Jegadeesh and Titman (1993): momentum without the newest bars")  # fmt: skip
+def momentum(span: int, skip: int) -> Node:
+    """Log return up to `skip` bars ago."""
+    if skip >= span:
+        raise ParamsError(f"momentum_{span}_{skip}: the second window must be the shorter one")
+    return lag(log_return(span - skip), skip)
+
+
+@declare("mean_distance", "price", 10, 20, 50, unit="fraction", least=2,
+         words="close over its mean of {} bars, log",
+         source="Brock, Lakonishok and LeBaron (1992), section I")  # fmt: skip
+def mean_distance(span: int) -> Node:
+    """Logarithm of the close over its simple average."""
+    return log_ratio(CLOSE, mean(CLOSE, span))
+
+
+@declare("ema_distance", "price", 12, 26, unit="fraction", least=2,
+         words="close over its exponential average of {} bars, log",
+         source="TA-Lib EMA")  # fmt: skip
+def ema_distance(span: int) -> Node:
+    """Logarithm of the close over its exponential average."""
+    return log_ratio(CLOSE, exponential(CLOSE, span))
+
+
+def place(span: int, flat: float) -> Node:
+    """Close between the lowest low (0) and the highest high (1); `flat` where these are one."""
+    return node("place", CLOSE, lowest(LOW, span), highest(HIGH, span), rate=flat)
+
+
+@declare("range_position", "price", 20, 60, unit="share", least=2,
+         words="close between the lowest low (0) and highest high (1) of {} bars",
+         source="Lane, Lane's Stochastics (1984), without smoothing")  # fmt: skip
+def range_position(span: int) -> Node:
+    """Place of the close in the range; 0.5 where the range is nothing."""
+    return place(span, 0.5)
+
+
+@declare("close_in_bar", "price", unit="share", source=_CANDLES,
+         words="close between the bar's low (0) and high (1)")  # fmt: skip
+def close_in_bar() -> Node:
     """Place of the close in its own bar; 0.5 where the bar has no range."""
-    low = column(bars, "low")
-    width = column(bars, "high") - low
-    flat = width == 0
-    return np.where(flat, 0.5, (column(bars, "close") - low) / np.where(flat, 1.0, width))
+    return node("place", CLOSE, LOW, HIGH, rate=0.5)
+
+
+def _share_of_range(part: Node) -> Node:
+    """A part of the bar over its range; 0 where it has none."""
+    return over(part, HIGH - LOW)
+
+
+@declare("body_in_bar", "price", unit="share", source=_CANDLES,
+         words="close less open over the bar's range")  # fmt: skip
+def body_in_bar() -> Node:
+    """Body of the bar, with its sign."""
+    return _share_of_range(CLOSE - OPEN)
+
+
+@declare("upper_wick_in_bar", "price", unit="share", source=_CANDLES,
+         words="high less the larger of open and close over the bar's range")  # fmt: skip
+def upper_wick_in_bar() -> Node:
+    """What the price gave back from above."""
+    return _share_of_range(HIGH - node("larger", OPEN, CLOSE))
+
+
+@declare("lower_wick_in_bar", "price", unit="share", source=_CANDLES,
+         words="the smaller of open and close less low over the bar's range")  # fmt: skip
+def lower_wick_in_bar() -> Node:
+    """What the price gave back from below."""
+    return _share_of_range(node("smaller", OPEN, CLOSE) - LOW)
+
+
+@declare("bar_range", "price", unit="fraction", source="Parkinson (1980)",
+         words="high over low of the bar, log")  # fmt: skip
+def bar_range() -> Node:
+    """Logarithm of high over low."""
+    return log_ratio(HIGH, LOW)
+
+
+@declare("open_gap", "price", unit="fraction", source=_RETURNS,
+         words="open over the close before, log")  # fmt: skip
+def open_gap() -> Node:
+    """Log return from the last close to this open."""
+    return log_ratio(OPEN, lag(CLOSE, 1))

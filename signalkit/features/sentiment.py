@@ -6,83 +6,88 @@ items and earlier ones. A stretch without items has tone 0, which is what it say
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
-
+from signalkit.errors import ParamsError
 from signalkit.features.catalog import declare
-from signalkit.features.kernels import rolling_mean
-
-
-def _per_bar(bars: pd.DataFrame, news: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Number of items of each bar, and the sum of their sentiment.
-
-    Items known after the last bar belong to none; those known before the first bar began
-    are over.
-    """
-    # an item that has no score says nothing, but it was written
-    score = np.nan_to_num(news["sentiment"].to_numpy(dtype=float))
-    place = bars.index.as_unit("ns").asi8.searchsorted(news.index.as_unit("ns").asi8)
-    inside = place < len(bars)
-    if len(bars) > 1:
-        begun = bars.index[0] - (bars.index[1] - bars.index[0])
-        inside &= news.index > begun
-    count = np.bincount(place[inside], minlength=len(bars)).astype(float)
-    return count, np.bincount(place[inside], weights=score[inside], minlength=len(bars))
-
-
-def _tone(bars: pd.DataFrame, news: pd.DataFrame, span: int) -> np.ndarray:
-    """Mean sentiment of the items of the last bars, 0 where there are none."""
-    count, total = (rolling_mean(part, span) for part in _per_bar(bars, news))
-    return np.where(count > 0, total / np.where(count > 0, count, 1.0), 0.0 * count)
-
-
-@declare(
-    "news_count_24",
-    "sentiment",
-    warmup=23,
-    unit="log items",
-    description="log of 1 + number of news items of 24 bars",
-    reads_news=True,
+from signalkit.kernels.graph import (
+    NEWS_COUNT,
+    NEWS_MEAN,
+    NEWS_SQUARES,
+    Node,
+    node,
+    output,
+    over,
+    root,
+    total,
+    window,
 )
-def news_count_24(bars: pd.DataFrame, news: pd.DataFrame) -> np.ndarray:
-    """Log of 1 + number of items of 24 bars."""
-    return np.log1p(24 * rolling_mean(_per_bar(bars, news)[0], 24))
+
+_TETLOCK = "Tetlock, Giving Content to Investor Sentiment (2007)"
+_ATTENTION = "Da, Engelberg and Gao, In Search of Attention (2011)"
+_SUM = NEWS_COUNT * NEWS_MEAN
 
 
-@declare(
-    "news_mood_4",
-    "sentiment",
-    warmup=3,
-    unit="score",
-    description="sum of the sentiment of the news of 4 bars",
-    reads_news=True,
-)
-def news_mood_4(bars: pd.DataFrame, news: pd.DataFrame) -> np.ndarray:
-    """Sum of the sentiment of the items of 4 bars: tone and number in one."""
-    return 4 * rolling_mean(_per_bar(bars, news)[1], 4)
+def _items(span: int) -> Node:
+    """Number, mean and squares of the scores of the items of some bars."""
+    return window("window_groups", NEWS_COUNT, NEWS_MEAN, NEWS_SQUARES, span=span)
 
 
-@declare(
-    "news_tone_24",
-    "sentiment",
-    warmup=23,
-    unit="score",
-    description="mean sentiment of the news of 24 bars",
-    reads_news=True,
-)
-def news_tone_24(bars: pd.DataFrame, news: pd.DataFrame) -> np.ndarray:
-    """Mean sentiment of the items of 24 bars."""
-    return _tone(bars, news, 24)
+@declare("news_count", "sentiment", 24, unit="log items", reads_news=True, source=_ATTENTION,
+         words="log of 1 + number of news items of {} bars")  # fmt: skip
+def news_count(span: int) -> Node:
+    """Log of 1 + number of items."""
+    return node("log_one_more", total(NEWS_COUNT, span))
 
 
-@declare(
-    "news_tone_change_24_120",
-    "sentiment",
-    warmup=119,
-    unit="score",
-    description="mean sentiment of the news of 24 bars less that of 120",
-    reads_news=True,
-)
-def news_tone_change_24_120(bars: pd.DataFrame, news: pd.DataFrame) -> np.ndarray:
-    """Mean sentiment of the items of 24 bars less that of 120."""
-    return _tone(bars, news, 24) - _tone(bars, news, 120)
+@declare("news_mood", "sentiment", 4, unit="score", reads_news=True, source=_TETLOCK,
+         words="sum of the sentiment of the news of {} bars")  # fmt: skip
+def news_mood(span: int) -> Node:
+    """Sum of the sentiment of the items: tone and number in one."""
+    return total(_SUM, span)
+
+
+@declare("news_tone", "sentiment", 24, unit="score", reads_news=True, source=_TETLOCK,
+         words="mean sentiment of the news of {} bars")  # fmt: skip
+def news_tone(span: int) -> Node:
+    """Mean sentiment of the items, 0 without any."""
+    return output(_items(span), 1)
+
+
+@declare("news_decayed_tone", "sentiment", 12, unit="score", reads_news=True, source=_TETLOCK,
+         words="mean sentiment of the news so far, weights halving every {} bars")  # fmt: skip
+def news_decayed_tone(half_life: int) -> Node:
+    """Mean sentiment of all items so far, newer ones weighing more; 0 without any."""
+    return node("decayed_mean", NEWS_COUNT, _SUM, rate=0.5 ** (1.0 / half_life))
+
+
+@declare("news_dispersion", "sentiment", 24, unit="score", reads_news=True,
+         words="standard deviation of the sentiment of the news of {} bars",
+         source="Garfinkel, Measuring Investors' Opinion Divergence (2009)")  # fmt: skip
+def news_dispersion(span: int) -> Node:
+    """How much the items disagree, ddof 0; 0 without any."""
+    items = _items(span)
+    return root(over(output(items, 2), output(items, 0)))
+
+
+def _shorter(kind: str, short: int, long: int) -> None:
+    """The first window must be the shorter one."""
+    if short >= long:
+        raise ParamsError(f"{kind}_{short}_{long}: the first window must be the shorter one")
+
+
+@declare("news_tone_change", "sentiment", (24, 120), unit="score", reads_news=True,
+         words="mean sentiment of the news of {} bars less that of {}",
+         source=_TETLOCK)  # fmt: skip
+def news_tone_change(short: int, long: int) -> Node:
+    """Tone of the newest items less that of more."""
+    _shorter("news_tone_change", short, long)
+    return news_tone(short) - news_tone(long)
+
+
+@declare("news_surprise", "sentiment", (24, 120), unit="log ratio", reads_news=True,
+         words="number of news items of {} bars against what {} bars let expect, log",
+         source=_ATTENTION)  # fmt: skip
+def news_surprise(short: int, long: int) -> Node:
+    """How much more is written than usual; 0 where nothing is."""
+    _shorter("news_surprise", short, long)
+    expected = total(NEWS_COUNT, long) * (short / long)
+    return news_count(short) - node("log_one_more", expected)

@@ -2,47 +2,51 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
-
-from signalkit.features.catalog import column, declare
-from signalkit.volatility import parkinson, realised
-
-
-@declare(
-    "realised_20",
-    "volatility",
-    warmup=20,
-    unit="fraction per bar",
-    description="standard deviation of 20 log returns",
+from signalkit.errors import ParamsError
+from signalkit.features.catalog import declare
+from signalkit.features.price import log_return
+from signalkit.kernels.graph import Node, mean, over, root
+from signalkit.volatility import (
+    garman_klass_node,
+    parkinson_node,
+    realised_node,
+    rogers_satchell_node,
+    yang_zhang_node,
 )
-def realised_20(bars: pd.DataFrame) -> np.ndarray:
-    """Realised volatility of 20 bars."""
-    return realised(column(bars, "close"), 20)
+
+_UNIT = "fraction per bar"
+
+declare("realised", "volatility", 20, unit=_UNIT, least=2,
+        words="standard deviation of {} log returns",
+        source="sample standard deviation, ddof 1")(realised_node)  # fmt: skip
+declare("parkinson", "volatility", 20, unit=_UNIT,
+        words="volatility of {} bars from high and low",
+        source="Parkinson (1980), eq. 7")(parkinson_node)  # fmt: skip
+declare("garman_klass", "volatility", 20, unit=_UNIT,
+        words="volatility of {} bars from open, high, low and close",
+        source="Garman and Klass (1980), without the cross term")(garman_klass_node)  # fmt: skip
+declare("rogers_satchell", "volatility", 20, unit=_UNIT,
+        words="volatility of {} bars that a trend leaves alone",
+        source="Rogers and Satchell (1991), eq. 2")(rogers_satchell_node)  # fmt: skip
+declare("yang_zhang", "volatility", 20, unit=_UNIT, least=2,
+        words="volatility of {} bars with the jumps between them",
+        source="Yang and Zhang (2000), eq. 10")(yang_zhang_node)  # fmt: skip
 
 
-@declare(
-    "parkinson_20",
-    "volatility",
-    warmup=19,
-    unit="fraction per bar",
-    description="range volatility of 20 bars",
-)
-def parkinson_20(bars: pd.DataFrame) -> np.ndarray:
-    """Parkinson's volatility of 20 bars."""
-    return parkinson(column(bars, "high"), column(bars, "low"), 20)
+@declare("volatility_ratio", "volatility", (5, 60), unit="ratio", least=2,
+         words="realised volatility of {} bars over that of {}",
+         source="variance ratio of two spans, as a root")  # fmt: skip
+def volatility_ratio(short: int, long: int) -> Node:
+    """Realised volatility of few bars over that of many; 1 where nothing moved in the many."""
+    if short >= long:
+        raise ParamsError(f"volatility_ratio_{short}_{long}: the first window is the shorter")
+    return over(realised_node(short), realised_node(long), empty=1.0)
 
 
-@declare(
-    "volatility_ratio_5_60",
-    "volatility",
-    warmup=60,
-    unit="ratio",
-    description="realised volatility of 5 bars over that of 60",
-)
-def volatility_ratio_5_60(bars: pd.DataFrame) -> np.ndarray:
-    """Realised volatility of 5 bars over that of 60; 1 where nothing moved in 60."""
-    close = column(bars, "close")
-    short, long = realised(close, 5), realised(close, 60)
-    flat = long == 0
-    return np.where(flat, 1.0, short / np.where(flat, 1.0, long))
+@declare("har", "volatility", 1, 5, 22, unit=_UNIT,
+         words="root of the mean squared return of {} bars",
+         source="Corsi, A Simple Approximate Long-Memory Model (2009), eq. 6")  # fmt: skip
+def har(span: int) -> Node:
+    """One part of the heterogeneous autoregressive model."""
+    moves = log_return(1)
+    return root(mean(moves * moves, span))

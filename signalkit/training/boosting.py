@@ -16,7 +16,8 @@ import pandas as pd
 
 from signalkit.errors import DataError
 from signalkit.metrics import CLASSES
-from signalkit.training.contract import Model, threads
+from signalkit.kernels import threads
+from signalkit.training.contract import Model
 
 _SETTINGS = {
     "rounds": 100,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import tempfile
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -20,16 +19,10 @@ import pandas as pd
 from signalkit.errors import DataError, ParamsError, StoreError
 from signalkit.metrics import CLASSES
 
-CLASSIFICATION_TARGETS = frozenset({"signal_direction"})
+CLASSIFICATION_TARGETS = frozenset({"signal_direction", "target_profitable", "triple_barrier"})
+# targets that have the classes 0 and 1 alone: their probability of -1 is 0
+_BINARY_TARGETS = frozenset({"target_profitable"})
 _ABOUT = "model.json"
-
-
-def threads() -> int:
-    """Threads a fit may use: SIGNALKIT_THREADS, else the processors of this process."""
-    named = os.environ.get("SIGNALKIT_THREADS") or str(len(os.sched_getaffinity(0)))
-    if not named.isdigit() or int(named) < 1:
-        raise ParamsError(f"SIGNALKIT_THREADS must be a whole number above 0, was {named!r}")
-    return int(named)
 
 
 class Model(ABC):
@@ -122,12 +115,21 @@ class Model(ABC):
         """
         if not self.classifies:
             raise ParamsError(f"{self.target} is a number; it has predict, not predict_proba")
-        return self._scores(features, rows)
+        return self._shares(features, rows)
+
+    def _shares(self, features: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
+        """Probabilities over the classes that the target has."""
+        shares = self._scores(features, rows)
+        if self.target not in _BINARY_TARGETS:
+            return shares
+        held = shares * [0.0, 1.0, 1.0]
+        return held / held.sum(axis=1, keepdims=True)
 
     def predict(self, features: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
         """Likeliest class (the first of equals) or predicted number, shape (len(rows),)."""
-        scores = self._scores(features, rows)
-        return np.array(CLASSES, dtype=float)[scores.argmax(axis=1)] if self.classifies else scores
+        if not self.classifies:
+            return self._scores(features, rows)
+        return np.array(CLASSES, dtype=float)[self._shares(features, rows).argmax(axis=1)]
 
     def save(self, folder: Path) -> None:
         """Write the model in its library's own format, with JSON beside it."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import talib
 
 from signalkit import collection
 from signalkit.causality import probe_bars
@@ -10,6 +11,7 @@ from signalkit.errors import DataError, ParamsError
 from signalkit.features import CATALOG, build, select
 
 OF_BARS = {name: feature for name, feature in CATALOG.items() if not feature.reads_news}
+LONGEST = max(feature.warmup for feature in OF_BARS.values())
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def test_features_of_the_sample_are_stationary_in_scale():
 @pytest.mark.parametrize("price", [1.0, 0.1, 100.1, 1e-7, 54_321.9])
 @pytest.mark.parametrize("volume", [0.0, 0.1])
 def test_every_feature_is_a_number_where_nothing_moves(price, volume):
-    got = build(flat(price=price, volume=volume)).iloc[60:]
+    got = build(flat(price=price, volume=volume)).iloc[LONGEST:]
     assert np.isfinite(got).all(axis=None)
 
 
@@ -85,8 +87,25 @@ def test_where_nothing_moves_features_say_so_at_any_price(price):
         "skewness_60": 0.0,
         "drawdown_60": 0.0,
         "rsi_14": 0.0,
-        "macd_histogram": 0.0,
+        "macd_histogram_12_26_9": 0.0,
         "bollinger_position_20": 0.5,
+        "bollinger_width_20": 0.0,
+        "stochastic_k_14_3": 0.0,
+        "adx_14": 0.0,
+        "di_difference_14": 0.0,
+        "cci_20": 0.0,
+        "mfi_14": 0.0,
+        "obv_slope_20": 0.0,
+        "kurtosis_20": 0.0,
+        "autocorrelation_20": 0.0,
+        "quantile_position_20": 0.5,
+        "body_in_bar": 0.0,
+        "upper_wick_in_bar": 0.0,
+        "yang_zhang_20": 0.0,
+        "har_22": 0.0,
+        "amihud_20": 0.0,
+        "signed_volume_20": 0.0,
+        "vwap_distance_20": 0.0,
         "williams_r_14": 0.0,
         "atr_14": 0.0,
         "realised_20": 0.0,
@@ -146,9 +165,16 @@ def test_names_override_families():
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        ({"names": ["rsi_15"]}, r"features\.names: 'rsi_15' .*did you mean 'rsi_14'"),
+        ({"names": ["rsy_14"]}, r"features\.names: 'rsy_14' .*did you mean 'rsi_14'"),
         ({"families": ["volum"]}, r"features\.families: 'volum' .*did you mean 'volume'"),
         ({"families": ["zzz"]}, "'zzz' is not in the catalogue; known are calendar, lagged"),
+        ({"windows": {"rsj": [7]}}, r"features\.windows: 'rsj' .*did you mean 'rsi'"),
+        ({"windows": {"rsi": [[7, 9]]}}, "'rsi_7_9': rsi takes 1 windows, as in rsi_14"),
+        ({"windows": {"rsi": [1]}}, "'rsi_1': windows are 2 to 100000 bars, was 1"),
+        ({"names": ["rsi_0"]}, "'rsi_0': windows are 2 to 100000 bars, was 0"),
+        ({"names": ["macd_line_26_12"]}, "the first window must be the shorter one"),
+        ({"names": ["momentum_5_5"]}, "the second window must be the shorter one"),
+        ({"talib": [{"function": "ARON"}]}, "did you mean 'AROON'"),
     ],
 )
 def test_select_names_the_near_match_of_what_it_does_not_know(asked, says):
@@ -177,3 +203,52 @@ def test_build_refuses_a_hole_past_the_warm_up(catalogue):
 def test_warm_up_is_blank_also_where_a_function_gives_values(catalogue):
     catalogue("eager", lambda bars: bars["close"].pct_change(), 5)
     assert build(probe_bars(80), ["eager"]).iloc[:5].isna().all(axis=None)
+
+
+def test_any_window_may_be_asked_for_by_name():
+    bars = probe_bars(120)
+    got = build(bars, ["return_7", "rsi_14"])
+    assert list(got.columns) == ["rsi_14", "return_7"]
+    np.testing.assert_allclose(got["return_7"], np.log(bars["close"] / bars["close"].shift(7)))
+    assert got["return_7"].isna().sum() == CATALOG["return_7"].warmup == 7
+    assert "return_7" not in CATALOG  # asked for, not entered
+
+
+def test_windows_take_the_place_of_the_usual_ones():
+    found = select(["technical"], windows={"rsi": [7, 21], "macd_line": [[6, 13]]})
+    assert [n for n in found if n.startswith(("rsi", "macd_line"))] == [
+        "rsi_7", "rsi_21", "macd_line_6_13",
+    ]  # fmt: skip
+    assert "rsi_14" not in found
+    assert len(found) == len(select(["technical"])) + 1
+
+
+def test_windows_of_a_kind_that_was_not_asked_for_are_added():
+    assert select(names=["rsi_14"], windows={"std": [5]}) == ["rsi_14", "std_5"]
+
+
+def test_functions_of_talib_come_after_the_catalogue():
+    found = select(["calendar"], talib=[{"function": "AROON", "timeperiod": 25}])
+    assert found[-2:] == [
+        "talib_AROON_timeperiod_25_aroondown",
+        "talib_AROON_timeperiod_25_aroonup",
+    ]
+    bars = probe_bars(60)
+    got = build(bars, found)
+    down, up = talib.AROON(bars["high"].to_numpy(copy=True), bars["low"].to_numpy(copy=True), 25)
+    np.testing.assert_allclose(got[found[-2]], down)
+    np.testing.assert_allclose(got[found[-1]], up)
+
+
+@pytest.mark.parametrize("threads", ["1", "2", "5"])
+def test_numbers_do_not_depend_on_threads(monkeypatch, threads):
+    bars = panel(A=probe_bars(400), B=probe_bars(300, seed=9))
+    expected = build(bars)
+    monkeypatch.setenv("SIGNALKIT_THREADS", threads)
+    pd.testing.assert_frame_equal(build(bars), expected, check_exact=True)
+
+
+def test_prices_and_volume_have_no_unit():
+    bars = probe_bars(700, seed=4)
+    other = bars.mul({"open": 7, "high": 7, "low": 7, "close": 7, "volume": 1000})[bars.columns]
+    np.testing.assert_allclose(build(other), build(bars), rtol=1e-9, atol=1e-12)

@@ -1,7 +1,6 @@
 """contract.py: what every model type keeps, the naive ones too."""
 
 import json
-import os
 
 import numpy as np
 import pandas as pd
@@ -219,10 +218,3 @@ def test_parameters_keep_their_defaults_unless_set():
     assert model.params["depth"] == 5
     assert model.params["rounds"] == training.XGBoost.defaults["rounds"] == 100
     assert training.XGBoost.defaults["depth"] == 3
-
-
-def test_threads_are_those_asked_for_or_all_of_the_process(monkeypatch):
-    monkeypatch.setenv("SIGNALKIT_THREADS", "3")
-    assert training.threads() == 3
-    monkeypatch.delenv("SIGNALKIT_THREADS")
-    assert training.threads() == len(os.sched_getaffinity(0))
