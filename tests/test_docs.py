@@ -8,6 +8,7 @@ import yaml
 
 from signalkit import ROOT, cli, params
 from signalkit.features import CATALOG
+from signalkit.features.catalog import KINDS
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 README = (ROOT / "README.md").read_text()
@@ -49,6 +50,17 @@ def test_changelog_counts_the_catalogue_right():
     families = {feature.family for feature in CATALOG.values()}
     assert int(counted[1]) == len(CATALOG)
     assert {"seven": 7, "eight": 8}[counted[2]] == len(families)
+
+
+def test_page_of_features_has_every_kind_as_it_is():
+    text = (ROOT / "docs" / "features.md").read_text()
+    told = re.findall(r"^\| (\w+) \| `(\w+)` \| ([\d_, ]*) \| ([^|]+) \|", text, re.MULTILINE)
+    there = {
+        (kind.family, name, ", ".join("_".join(map(str, w)) for w in kind.windows), kind.unit)
+        for name, kind in KINDS.items()
+    }
+    assert {tuple(part.strip() for part in row) for row in told} == there
+    assert f"catalogue of {len(CATALOG)} features" in README
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "params").glob("*.yaml")), ids=lambda p: p.stem)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from signalkit.features.gaps import MAX_GAP, Clock
 from signalkit.features.inputs import of_bars, of_news
 from signalkit.features.talib_columns import talib_names
 from signalkit.kernels import Engine, Program, threads
-from signalkit.kernels.graph import cost
+from signalkit.kernels.graph import costs
 
 
 def select(
@@ -171,7 +172,7 @@ class _Matrix:
         self._features, self._clock = features, clock
         self._news = any(feature.reads_news for feature in features)
         symbols = bars.index.unique("symbol").size if bars.index.nlevels > 1 else 1
-        self._parts = _shares(features, -(-threads() // max(symbols, 1)))
+        self._parts = _shares(tuple(features), -(-threads() // max(symbols, 1)))
         self._waiting: list[tuple[pd.DataFrame, int, Future]] = []
         self.out = np.empty((len(features), len(bars)))
 
@@ -198,13 +199,14 @@ class _Matrix:
                 _refuse(self._features[row], bars.index[hole], self.out[row, begin + hole])
 
 
-def _shares(features: Sequence[Feature], count: int) -> list[tuple[Program, np.ndarray]]:
+@lru_cache(maxsize=32)
+def _shares(features: tuple[Feature, ...], count: int) -> list[tuple[Program, np.ndarray]]:
     """Neighbouring columns in shares of about the same work, with their rows in the result."""
     rows = [row for row, feature in enumerate(features) if feature.node is not None]
     if not rows:
         return []
     nodes = [features[row].node for row in rows]
-    upto = np.array([cost(nodes[: i + 1]) for i in range(len(nodes))])
+    upto = costs(nodes)
     edges = np.searchsorted(upto, upto[-1] * np.arange(1, count) / count)
     parts = np.split(np.arange(len(rows)), np.unique(edges))
     return [

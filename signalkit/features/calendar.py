@@ -5,7 +5,7 @@ from __future__ import annotations
 from signalkit.features.catalog import declare
 from signalkit.kernels.graph import DAY, SECOND, Node, node
 
-_CIRCLE = "Mardia and Jupp, Directional Statistics (2000), section 1.1"
+_CIRCLE = "Mardia and Jupp, Directional Statistics (2000)"
 _SINE, _COSINE = 0, 1
 _WEEKDAY, _DAY_OF_MONTH, _MONTH = range(3)
 

@@ -20,7 +20,7 @@ from signalkit.kernels.graph import (
     over,
 )
 
-_RETURNS = "Campbell, Lo and MacKinlay (1997), section 1.4"
+_RETURNS = "Campbell, Lo and MacKinlay (1997)"
 _CANDLES = "Nison, Japanese Candlestick Charting Techniques (1991)"
 
 
@@ -43,7 +43,7 @@ def momentum(span: int, skip: int) -> Node:
 
 @declare("mean_distance", "price", 10, 20, 50, unit="fraction", least=2,
          words="close over its mean of {} bars, log",
-         source="Brock, Lakonishok and LeBaron (1992), section I")  # fmt: skip
+         source="Brock, Lakonishok and LeBaron (1992)")  # fmt: skip
 def mean_distance(span: int) -> Node:
     """Logarithm of the close over its simple average."""
     return log_ratio(CLOSE, mean(CLOSE, span))

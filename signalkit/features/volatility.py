@@ -21,16 +21,16 @@ declare("realised", "volatility", 20, unit=_UNIT, least=2,
         source="sample standard deviation, ddof 1")(realised_node)  # fmt: skip
 declare("parkinson", "volatility", 20, unit=_UNIT,
         words="volatility of {} bars from high and low",
-        source="Parkinson (1980), eq. 7")(parkinson_node)  # fmt: skip
+        source="Parkinson, The Extreme Value Method (1980)")(parkinson_node)  # fmt: skip
 declare("garman_klass", "volatility", 20, unit=_UNIT,
         words="volatility of {} bars from open, high, low and close",
-        source="Garman and Klass (1980), without the cross term")(garman_klass_node)  # fmt: skip
+        source="Garman and Klass (1980), without its cross term")(garman_klass_node)  # fmt: skip
 declare("rogers_satchell", "volatility", 20, unit=_UNIT,
         words="volatility of {} bars that a trend leaves alone",
-        source="Rogers and Satchell (1991), eq. 2")(rogers_satchell_node)  # fmt: skip
+        source="Rogers and Satchell (1991)")(rogers_satchell_node)  # fmt: skip
 declare("yang_zhang", "volatility", 20, unit=_UNIT, least=2,
         words="volatility of {} bars with the jumps between them",
-        source="Yang and Zhang (2000), eq. 10")(yang_zhang_node)  # fmt: skip
+        source="Yang and Zhang (2000)")(yang_zhang_node)  # fmt: skip
 
 
 @declare("volatility_ratio", "volatility", (5, 60), unit="ratio", least=2,
@@ -45,7 +45,7 @@ def volatility_ratio(short: int, long: int) -> Node:
 
 @declare("har", "volatility", 1, 5, 22, unit=_UNIT,
          words="root of the mean squared return of {} bars",
-         source="Corsi, A Simple Approximate Long-Memory Model (2009), eq. 6")  # fmt: skip
+         source="Corsi, A Simple Approximate Long-Memory Model (2009)")  # fmt: skip
 def har(span: int) -> Node:
     """One part of the heterogeneous autoregressive model."""
     moves = log_return(1)

@@ -72,7 +72,7 @@ def dollar_volume_trend(short: int, long: int) -> Node:
 
 @declare("amihud", "volume", 20, unit="fraction", least=2,
          words="illiquidity of {} bars: mean of return size over money traded, times mean money",
-         source="Amihud (2002), eq. 1, made scale-free")  # fmt: skip
+         source="Amihud, Illiquidity and Stock Returns (2002), made scale-free")  # fmt: skip
 def amihud(span: int) -> Node:
     """How far a mean bar's money moves the price; 0 where nothing was traded."""
     impact = over(node("size", log_return(1)), _MONEY)

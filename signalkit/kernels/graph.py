@@ -310,10 +310,12 @@ def _in_order(column: Node, done: dict[Node, int]) -> list[Node]:
     return list(order)
 
 
-def cost(columns: Sequence[Node]) -> float:
-    """Rough work of a bar for some columns, shared parts once."""
+def costs(columns: Sequence[Node]) -> np.ndarray:
+    """Rough work of a bar for the first one, two, three, … columns, shared parts once."""
     seen: dict[Node, int] = {}
+    work = []
     for column in columns:
-        for each in _in_order(column, seen):
-            seen[each] = 0
-    return 3 * len(columns) + sum(KERNELS[n.kernel].cost for n in seen if n.computes)
+        new = _in_order(column, seen)
+        seen |= dict.fromkeys(new, 0)
+        work.append(3 + sum(KERNELS[n.kernel].cost for n in new if n.computes))
+    return np.cumsum(work)
