@@ -16,6 +16,7 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
+from numba import njit
 
 from signalkit.errors import DataError, ParamsError
 
@@ -136,6 +137,22 @@ def _check_block(block: pd.DataFrame, name: str) -> None:
     if wrong:
         raise DataError(f"{name}: {wrong[0]} is {block[wrong[0]].dtype}; bars are float64")
     check_times(block.index, name)
+    if not _sound(*(np.ascontiguousarray(block[column].to_numpy()) for column in COLUMNS)):
+        _tell_what_is_broken(block, name)
+
+
+@njit(cache=True)
+def _sound(open_, high, low, close, volume):  # noqa: ANN001, ANN202 - numba finds the types
+    """Whether every bar keeps the rules, in one pass."""
+    for i in range(len(close)):
+        inside = 0.0 < low[i] <= open_[i] <= high[i] < np.inf and low[i] <= close[i] <= high[i]
+        if not (inside and 0.0 <= volume[i] < np.inf):
+            return False
+    return True
+
+
+def _tell_what_is_broken(block: pd.DataFrame, name: str) -> None:
+    """The first rule that is broken, its first row and their number."""
     values = block[list(COLUMNS)].to_numpy()
     prices, low, high = values[:, :4], values[:, 2], values[:, 1]
     rules = {

@@ -15,8 +15,8 @@ from packaging.markers import Marker
 from signalkit import KERNELS, PACKAGE, ROOT, __version__, lineage
 from signalkit.bars import expected_times, gaps
 from signalkit.errors import DataError, ParamsError, StoreError
-from signalkit.store import Store, data_folder
 from signalkit.kernels import threads
+from signalkit.store import Store, data_folder
 
 Row = tuple[str, str]
 

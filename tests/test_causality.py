@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalkit import bars as table
-from signalkit.causality import Causality, check, poisoned, probe_bars
+from signalkit.causality import Causality, check, check_labels, poisoned, probe_bars, sweep
 from signalkit.errors import DataError, LeakError
 
 CAREFUL = settings(max_examples=50, deadline=None, derandomize=True)
@@ -176,3 +176,134 @@ def test_own_bars_are_checked_and_left_as_they_were():
 def test_what_cannot_be_checked_is_refused(function, at, says):
     with pytest.raises(DataError, match=says):
         check(function, at=at)
+
+
+@pytest.mark.parametrize("at", [None, [100, 300]])
+def test_a_sweep_tells_each_column_what_a_check_of_it_alone_does(at):
+    both = HONEST | {name: function for name, (function, _) in DISHONEST.items()}
+    names = [name for name in both if name not in ("labels cut short", "no rows")]
+    found = sweep(lambda bars: pd.DataFrame({name: both[name](bars) for name in names}), at=at)
+    assert found.index.tolist() == names
+    assert found.columns.tolist() == ["difference", "first", "probes"]
+    for name in names:
+        alone = check(both[name], at=at)
+        assert found.at[name, "difference"] == alone.difference
+        assert found.at[name, "probes"] == alone.probes
+        assert (
+            None if pd.isna(found.at[name, "first"]) else found.at[name, "first"]
+        ) == alone.first
+
+
+def test_a_sweep_names_the_columns_that_come_and_go():
+    def named(bars):
+        table = bars[["close", "open"]]
+        return table if len(bars) == len(BARS) else table[["open"]].assign(more=1.0)
+
+    found = sweep(named, at=[100])
+    assert found["first"].notna().to_dict() == {"close": True, "open": False, "more": True}
+    assert found.at["more", "difference"] == np.inf
+
+
+def test_an_order_of_columns_that_later_bars_decide_is_told():
+    found = sweep(lambda bars: bars[["open", "close"][:: 1 if len(bars) == 400 else -1]], at=[100])
+    assert found.loc["order of columns", "first"] == BARS.index[0]
+    assert found.loc[["open", "close"], "first"].isna().all()
+
+
+def labels_of(horizon=3, wait=3, column="close"):
+    """A function that labels with a price `horizon` bars ahead and says `wait` bars ahead."""
+
+    def function(bars):
+        label = bars[column].shift(-horizon) / bars[column]
+        later = pd.Series(bars.index, bars.index).shift(-wait)
+        return pd.DataFrame({"label": label, "known_at": later}).dropna()
+
+    return function
+
+
+def test_labels_that_say_when_they_are_known_pass():
+    found = check_labels(labels_of())
+    assert found.passed
+    assert (found.labels, found.changed, found.unmoved) == (147, 0, 0)
+    assert found.probes == 5 * 147
+    assert found.require("labels") is None
+
+
+@pytest.mark.parametrize(
+    ("function", "changed", "unmoved", "says"),
+    [
+        # known a bar too early: the cut takes away what the label reads
+        (labels_of(3, 2), 147, 0, r"2024-01-01 00:00Z changes .* \(147 such labels\)"),
+        # known a bar too late: nothing leaks, and no price at known_at matters
+        (labels_of(3, 4), 0, 146, r"2024-01-01 00:00Z is settled before .*\(146 such"),
+    ],
+)
+def test_labels_known_too_early_or_too_late_fail(function, changed, unmoved, says):
+    found = check_labels(function)
+    assert not found.passed
+    assert (found.changed, found.unmoved) == (changed, unmoved)
+    with pytest.raises(LeakError, match=says):
+        found.require("labels")
+
+
+def test_a_label_scaled_by_all_bars_changes_with_later_ones():
+    def scaled(bars):
+        labels = labels_of()(bars)
+        return labels.assign(label=labels["label"] / labels["label"].std())
+
+    found = check_labels(scaled)
+    assert found.changed == found.labels - 1  # the last one has no bar after it
+    assert found.first_changed == probe_bars(1).index[0]
+
+
+def test_labels_that_are_there_only_because_of_later_bars_are_told():
+    def some(bars):
+        labels = labels_of()(bars)
+        return labels[bars["close"].iloc[-1] > bars["close"].reindex(labels.index)]
+
+    assert check_labels(some).changed > 0
+
+
+def test_a_range_inside_a_bar_is_moved_at_its_extremes():
+    def ranges(bars):
+        return labels_of()(bars).assign(label=lambda t: width(bars).shift(-3).reindex(t.index))
+
+    def width(bars):
+        return bars["high"] / bars["low"]
+
+    assert check_labels(ranges).unmoved == 147
+    assert check_labels(ranges, parts=["bar", "range"]).passed
+
+
+def test_a_trade_that_begins_at_an_open_is_moved_from_there():
+    def inside(bars):
+        rises = (bars["close"] > bars["open"]).astype(float).shift(-1)
+        return labels_of(1, 1)(bars).assign(label=lambda t: rises.reindex(t.index))
+
+    assert check_labels(inside).unmoved == 149
+    assert check_labels(inside, parts=["bar", "path"]).passed
+
+
+def test_labels_are_checked_where_asked():
+    early_there = probe_bars(40)
+    assert check_labels(labels_of(), early_there, at=[10, 20, 2]).probes == 2 * 5
+
+
+def test_without_labels_nothing_is_proved():
+    found = check_labels(lambda bars: labels_of()(bars).iloc[:0])
+    assert not found.passed
+    with pytest.raises(LeakError, match="gives no label on these bars"):
+        found.require("labels")
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (lambda b: b["close"], "a table of label and known_at"),
+        (lambda b: labels_of(3, 0)(b), "2024-01-01 00:00:00.* known at none that ends after it"),
+        (lambda b: labels_of()(b).shift(1, freq="min"), "is of no bar"),
+    ],
+)
+def test_refuses_what_are_no_labels(function, says):
+    with pytest.raises(DataError, match=says):
+        check_labels(function)

@@ -226,7 +226,8 @@ def evaluate(columns: Sequence[Node], **inputs: np.ndarray) -> np.ndarray:
         NaN in warm-up.
     """
     length = max(len(values) for values in inputs.values())
-    bars = np.full((len(INPUTS), length), np.nan)
+    # rows that no column reads stay as they are
+    bars = np.empty((max(INPUTS.index(name) for name in inputs) + 1, length))
     for name, values in inputs.items():
         bars[INPUTS.index(name)] = values
     out = np.empty((len(columns), length))

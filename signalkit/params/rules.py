@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from signalkit.params.sections import Collection, Params, timestamp
+from signalkit.params.sections import (
+    TARGET_SETTINGS,
+    Collection,
+    Labeling,
+    Params,
+    timestamp,
+)
 
 
 def broken_rules(params: Params) -> Iterator[tuple[str, str]]:
     """Every broken rule: the dotted name it concerns, what was found and what would do."""
     yield from _source_rules(params.collection)
+    yield from _label_rules(params.labeling)
+    yield from _direction_rules(params)
     yield from _order_rules(params)
 
 
@@ -57,6 +65,40 @@ def _news_rules(asked: Collection) -> Iterator[tuple[str, str]]:
     for symbol in news.aliases:
         if symbol not in asked.symbols:
             yield "collection.news.aliases", f"{symbol!r} is not in collection.symbols"
+
+
+def _label_rules(asked: Labeling) -> Iterator[tuple[str, str]]:
+    """What a target reads, and what it needs."""
+    mine = TARGET_SETTINGS[asked.target]
+    for name in sorted({name for names in TARGET_SETTINGS.values() for name in names}):
+        found, own = getattr(asked, name), Labeling.model_fields[name].default
+        if name not in mine and found != own:
+            readers = " and ".join(t for t, names in TARGET_SETTINGS.items() if name in names)
+            yield (
+                f"labeling.{name}",
+                f"is read by {readers} alone, was {found!r} with {asked.target}; leave it out",
+            )
+    least = 2 if asked.settings().get("estimator") in {"realised", "yang_zhang"} else 1
+    if asked.horizon < least:
+        yield (
+            "labeling.horizon",
+            f"a volatility by {asked.estimator} takes at least {least} bars, was {asked.horizon}",
+        )
+    if asked.scale == "fixed" and "threshold" not in asked.model_fields_set:
+        yield (
+            "labeling.scale",
+            "fixed needs labeling.threshold, a fraction such as 0.01 for one percent",
+        )
+
+
+def _direction_rules(params: Params) -> Iterator[tuple[str, str]]:
+    """A target whose predictions could never ask for a position that is allowed."""
+    short = params.labeling.target == "target_profitable" and params.labeling.side == "short"
+    if short and params.signals.direction == "long_only":
+        yield (
+            "signals.direction",
+            "long_only takes no position where labeling.side is short; use long_short",
+        )
 
 
 def _order_rules(params: Params) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from signalkit.errors import ParamsError
 
 Model = Literal["XGBOOST", "LIGHTGBM"]
-Target = Literal["signal_direction", "target_return"]
+Target = Literal[
+    "signal_direction", "target_return", "target_volatility", "target_profitable", "triple_barrier"
+]
 Fill = Literal["next_open", "next_close", "close"]
 
 
@@ -152,7 +154,11 @@ class Collection(Section):
 
 
 class Features(Section):
-    """Which columns; empty `names` takes every feature of the families."""
+    """Which columns; empty `names` takes every feature of the families.
+
+    `windows` replaces the usual windows of a kind, `talib` adds functions of TA-Lib; up to
+    `max_gap` missing bars in a row are bridged, after more every feature starts anew.
+    """
 
     families: Annotated[list[str], Field(min_length=1)] = [
         "price",
@@ -164,6 +170,19 @@ class Features(Section):
         "volatility",
     ]
     names: list[str] = []
+    windows: dict[str, list[Bars | list[Bars]]] = {}
+    talib: list[dict[str, str | int | float]] = []
+    max_gap: Annotated[int, Field(ge=0)] = 10
+
+
+# the names of section labeling that each target reads beside its horizon
+TARGET_SETTINGS: dict[str, tuple[str, ...]] = {
+    "signal_direction": ("scale", "threshold", "volatility_span"),
+    "target_return": (),
+    "target_volatility": ("estimator",),
+    "target_profitable": ("side",),
+    "triple_barrier": ("volatility_span", "upper", "lower", "entry", "touch", "vertical"),
+}
 
 
 class Labeling(Section):
@@ -172,11 +191,33 @@ class Labeling(Section):
     target: Target = "signal_direction"
     horizon: Bars = 5
     threshold: Annotated[float, Field(ge=0)] = 0.5
+    scale: Literal["volatility", "fixed"] = "volatility"
     volatility_span: Annotated[int, Field(ge=2)] = 60
+    estimator: Literal["realised", "parkinson", "garman_klass", "rogers_satchell", "yang_zhang"] = (
+        "realised"
+    )
+    side: Literal["long", "short"] = "long"
+    upper: Annotated[float, Field(gt=0)] = 1.0
+    lower: Annotated[float, Field(gt=0)] = 1.0
+    entry: Literal["close", "next_close", "next_open"] = "close"
+    touch: Literal["high_low", "close"] = "high_low"
+    vertical: Literal["zero", "sign"] = "zero"
+
+    def settings(self) -> dict[str, Any]:
+        """The names that the target reads beside its horizon, with their values."""
+        return {name: getattr(self, name) for name in TARGET_SETTINGS[self.target]}
+
+
+class Selection(Section):
+    """Which columns a model may read; decided inside each training window."""
+
+    max_correlation: Annotated[float, Field(gt=0, le=1)] | None = None
+    keep: Annotated[int, Field(ge=1)] | None = None
+    by: Literal["ic", "gain"] = "ic"
 
 
 class Training(Section):
-    """Which models, and how they are fitted."""
+    """Which models, how they are fitted, and on which columns."""
 
     models: Annotated[list[Model], Field(min_length=1)] = ["XGBOOST", "LIGHTGBM"]
     rounds: Annotated[int, Field(ge=1, le=10_000)] = 100
@@ -186,6 +227,7 @@ class Training(Section):
     row_share: Annotated[float, Field(gt=0, le=1)] = 0.7
     column_share: Annotated[float, Field(gt=0, le=1)] = 0.7
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 7
+    selection: Selection = Selection()
 
 
 class Validation(Section):

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -12,13 +13,57 @@ from hypothesis import strategies as st
 from signalkit import collection
 from signalkit.causality import poisoned, probe_bars
 from signalkit.errors import DataError, ParamsError
-from signalkit.labeling import TARGETS, signal_direction, target_return
+from signalkit.labeling import signal_direction, target_return, target_volatility
 
 EXAMPLES = settings(max_examples=30, deadline=None, derandomize=True)
 LABELS = {
     "target_return": lambda bars, horizon: target_return(bars, horizon),
     "signal_direction": lambda bars, horizon: signal_direction(bars, horizon, volatility_span=10),
+    "fixed direction": lambda bars, horizon: signal_direction(
+        bars, horizon, scale="fixed", threshold=0.01
+    ),
+    "target_volatility": lambda bars, horizon: target_volatility(
+        bars, horizon, estimator="parkinson"
+    ),
 }
+# plain formulas of design section 9 over the bars they are given; the first bar of `ending`
+# is the one before the window, whose close the first return needs
+PLAIN = {
+    "realised": lambda o, h, low, c: statistics.stdev(steps(c)),
+    "parkinson": lambda o, h, low, c: math.sqrt(
+        statistics.fmean(math.log(a / b) ** 2 for a, b in zip(h[1:], low[1:], strict=True))
+        / (4 * math.log(2))
+    ),
+    "garman_klass": lambda o, h, low, c: math.sqrt(
+        statistics.fmean(
+            0.5 * math.log(h[i] / low[i]) ** 2 - (2 * math.log(2) - 1) * math.log(c[i] / o[i]) ** 2
+            for i in range(1, len(c))
+        )
+    ),
+    "rogers_satchell": lambda o, h, low, c: math.sqrt(statistics.fmean(satchell(o, h, low, c))),
+    "yang_zhang": lambda o, h, low, c: yang_zhang(o, h, low, c),
+}
+
+
+def steps(close):
+    return [math.log(b / a) for a, b in pairwise(close)]
+
+
+def satchell(o, h, low, c):
+    return [
+        math.log(h[i] / c[i]) * math.log(h[i] / o[i])
+        + math.log(low[i] / c[i]) * math.log(low[i] / o[i])
+        for i in range(1, len(c))
+    ]
+
+
+def yang_zhang(o, h, low, c):
+    n = len(c) - 1
+    k = 0.34 / (1.34 + (n + 1) / (n - 1))
+    night = [math.log(o[i] / c[i - 1]) for i in range(1, n + 1)]
+    day = [math.log(c[i] / o[i]) for i in range(1, n + 1)]
+    spread = statistics.variance(night) + k * statistics.variance(day)
+    return math.sqrt(spread + (1 - k) * statistics.fmean(satchell(o, h, low, c)))
 
 
 def hourly(*closes):
@@ -76,7 +121,7 @@ def test_direction_equals_a_plain_loop(seed, horizon, threshold):
         assert label == (1 if move > limit else -1 if move < -limit else 0)
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", LABELS)
 @pytest.mark.parametrize("horizon", [1, 5, 24])
 def test_a_label_is_known_at_the_end_of_the_bar_that_settles_it(name, horizon):
     bars = probe_bars(80)
@@ -87,7 +132,7 @@ def test_a_label_is_known_at_the_end_of_the_bar_that_settles_it(name, horizon):
     assert got.index[-1] == bars.index[-1 - horizon]
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", LABELS)
 def test_bars_after_known_at_change_nothing(name):
     bars = probe_bars(90)
     whole = LABELS[name](bars, 5)
@@ -126,12 +171,46 @@ def test_without_a_threshold_every_move_counts():
     assert got["label"].tolist() == [1.0, 0.0]
 
 
+def test_a_fixed_threshold_is_a_fraction_and_needs_no_warm_up():
+    bars = hourly(100, 101, 99, 100, 100)
+    got = signal_direction(bars, 1, scale="fixed", threshold=0.01)
+    # 101 / 100 - 1 is a hair above 0.01 in floats; +1.0 %, -2.0 %, +1.01 %, 0
+    assert got["label"].tolist() == [1.0, -1.0, 1.0, 0.0]
+    assert signal_direction(bars, 1, scale="fixed", threshold=0.02)["label"].tolist() == [0.0] * 4
+    assert got.index.equals(bars.index[:4])
+
+
+@pytest.mark.parametrize("estimator", PLAIN)
+@pytest.mark.parametrize("horizon", [2, 5, 20])
+def test_coming_volatility_is_that_of_exactly_the_next_bars(estimator, horizon):
+    bars = probe_bars(60)
+    got = target_volatility(bars, horizon, estimator=estimator)
+    assert got.index.equals(bars.index[:-horizon])
+    assert (got["known_at"] == bars.index[horizon:]).all()
+    names = ["open", "high", "low", "close"]
+    for i, label in enumerate(got["label"]):
+        ending = bars.iloc[i : i + horizon + 1]
+        plain = PLAIN[estimator](*(ending[name].tolist() for name in names))
+        assert label == pytest.approx(plain, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("estimator", ["parkinson", "garman_klass", "rogers_satchell"])
+def test_a_range_measures_a_single_bar(estimator):
+    bars = probe_bars(30)
+    got = target_volatility(bars, 1, estimator=estimator)
+    plain = [
+        PLAIN[estimator](*(bars[n].iloc[i : i + 2].tolist() for n in bars.columns[:4]))
+        for i in range(len(got))
+    ]
+    assert got["label"].tolist() == pytest.approx(plain, rel=1e-9, abs=1e-12)
+
+
 def test_prices_that_never_move_are_held():
     got = signal_direction(hourly(*[100.0] * 30), 3, volatility_span=10)
     assert (got["label"] == 0).all()
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", LABELS)
 def test_a_panel_equals_its_symbols_one_by_one(name):
     parts = {"A": probe_bars(50), "B": probe_bars(31, seed=3)}
     got = LABELS[name](pd.concat(parts, names=["symbol", "time"]), 5)
@@ -142,11 +221,11 @@ def test_a_panel_equals_its_symbols_one_by_one(name):
         )
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", LABELS)
 def test_labels_of_the_sample_have_the_promised_shape(name):
     bars = collection.load("sample", ["SP500", "NASDAQ"], "1d")
-    got = TARGETS[name](bars, 5)
-    skipped = {"target_return": 0, "signal_direction": 60}[name]
+    got = LABELS[name](bars, 5)
+    skipped = 10 if name == "signal_direction" else 0
     assert len(got) == len(bars) - 2 * (5 + skipped)
     assert list(got.columns) == ["label", "known_at"]
     assert (got["known_at"] > got.index.get_level_values("time")).all()
@@ -158,9 +237,20 @@ def test_labels_of_the_sample_have_the_promised_shape(name):
     ("ask", "error", "says"),
     [
         (lambda b: target_return(b, 0), ParamsError, "at least 1 bar, was 0"),
-        (lambda b: target_return(b, 12), DataError, "12 bars needs at least 13, there are 12"),
+        (
+            lambda b: target_return(b, 12),
+            DataError,
+            "12 bars later needs at least 13, there are 12",
+        ),
         (lambda b: signal_direction(b, 0), ParamsError, "at least 1 bar, was 0"),
         (lambda b: signal_direction(b, 1, threshold=-0.1), ParamsError, r"was -0\.1"),
+        (lambda b: signal_direction(b, 1, threshold=math.nan), ParamsError, "was nan"),
+        (lambda b: signal_direction(b, 1, scale="wide"), ParamsError, "volatility, fixed, was 'w"),
+        (lambda b: signal_direction(b, 12, scale="fixed"), DataError, "at least 13, there are 12"),
+        (lambda b: target_volatility(b, 1), ParamsError, "at least 2 bars, was 1"),
+        (lambda b: target_volatility(b, 1, estimator="yang_zhang"), ParamsError, "at least 2 bars"),
+        (lambda b: target_volatility(b, 2, estimator="garch"), ParamsError, "was 'garch'"),
+        (lambda b: target_volatility(b, 12), DataError, "needs at least 13, there are 12"),
         (lambda b: signal_direction(b, 2, volatility_span=10), DataError, "at least 13, .* are 12"),
         (lambda b: signal_direction(b, 1, volatility_span=1), ParamsError, "at least 2 bars"),
         (lambda b: target_return(b.drop(columns="close"), 1), DataError, "lack the columns"),
