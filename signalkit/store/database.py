@@ -21,6 +21,7 @@ from signalkit import ROOT
 from signalkit.errors import StoreError
 from signalkit.store.artifacts import Artifacts
 from signalkit.store.bars import Bars
+from signalkit.store.features import Features
 from signalkit.store.ledger import GENESIS, Ledger
 from signalkit.store.news import News
 from signalkit.store.schema import migrate, transaction
@@ -61,7 +62,7 @@ def _enable_wal(database: Database) -> None:
             time.sleep(0.01)
 
 
-class Store(Bars, News):
+class Store(Bars, Features, News):
     """An opened data folder: `db`, `artifacts`, `ledger`."""
 
     def __init__(self, folder: Path, database: Database) -> None:

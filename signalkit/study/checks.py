@@ -71,8 +71,9 @@ def check_lengths(study: Study, panel: pd.DataFrame) -> None:
     clock = panel.index.unique("time")
     n_bars = int((clock < holdout_from(study.params)).sum())
     lead = max(features.CATALOG[name].warmup for name in names_of(study))
-    if study.params.labeling.target == "signal_direction":
-        lead = max(lead, study.params.labeling.volatility_span)
+    read = study.params.labeling.settings()
+    if "volatility_span" in read and read.get("scale") != "fixed":
+        lead = max(lead, read["volatility_span"])
     need = lead + held.train + held.gap + held.test
     if n_bars < need:
         raise DataError(

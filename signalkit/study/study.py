@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from signalkit import collection, lineage, params, training, validation
+from signalkit import collection, features, lineage, params, training, validation
 from signalkit.bars import bars_per_year
 from signalkit.errors import LeakError
 from signalkit.splits import WalkForward
@@ -28,6 +28,7 @@ from signalkit.study.stages import (
     WHOLE,
     features_asked,
     holdout_from,
+    says,
 )
 
 # blocks of the bootstrap last at least this many horizons
@@ -84,6 +85,12 @@ class Study:
     def block(self) -> int:
         """Bars in a bootstrap block: `validation.block`, else four horizons."""
         return self.params.validation.block or _BLOCK_HORIZONS * self.params.labeling.horizon
+
+    @cached_property
+    def clock(self) -> features.Clock:
+        """Which bars follow on each other, for features."""
+        kept = self.params.collection
+        return features.Clock(kept.interval, kept.calendar, self.params.features.max_gap)
 
     def identity(self, stage: str, scope: str = RESEARCH) -> dict[str, Any]:
         """What a stage is made from, with its identity."""
@@ -218,6 +225,14 @@ class Study:
         """Features of the bars, NaN in warm-up."""
         return self.artifact("features").table("features")
 
+    def gaps(self) -> pd.DataFrame:
+        """Bars missing before a bar, and whether features bridge them or start anew."""
+        return self.artifact("features").table("gaps")
+
+    def columns(self) -> pd.DataFrame:
+        """What each feature is missing on each symbol, and whether it ever changes."""
+        return self.artifact("features").table("columns").set_index(["feature", "symbol"])
+
     def labels(self) -> pd.DataFrame:
         """Labels of the bars, with `known_at`."""
         return self.artifact("labeling").table("labels")
@@ -229,6 +244,10 @@ class Study:
     def importance(self) -> pd.DataFrame:
         """Share of gain of each feature in the models of `train`, one column a model."""
         return self.artifact("training").table("importance")
+
+    def selected(self) -> pd.Series:
+        """What became of each feature in the newest training window: kept, or why not."""
+        return self.artifact("training").table("selection")["selection"]
 
     def validate(self) -> pd.DataFrame:
         """Out-of-sample predictions of every model, the ensemble and the baselines."""
@@ -245,6 +264,22 @@ class Study:
     def scores_by_fold(self) -> pd.DataFrame:
         """Scores of every model in every fold."""
         return self.artifact("validation").table("by_fold")
+
+    def selection(self) -> pd.DataFrame:
+        """What became of each feature in each fold: kept, or why it was left out."""
+        return self.artifact("validation").table("selection")
+
+    def permutation(self) -> pd.DataFrame:
+        """Importance of each feature to each model outside the training windows."""
+        return self.artifact("validation").table("permutation")
+
+    def information(self) -> pd.DataFrame:
+        """Rank IC of each feature outside the training windows, with interval and twins."""
+        return self.artifact("validation").table("information")
+
+    def agreement(self) -> pd.DataFrame:
+        """How far the folds agree on which features matter, by model."""
+        return self.artifact("validation").table("agreement")
 
     def signals(self) -> pd.DataFrame:
         """Position wanted at each bar end, a fraction of equity."""
@@ -313,8 +348,13 @@ class Study:
             )
         if self.params.collection.source == "sample":
             told.append("The sample's bars are price indices: holding them paid dividends besides.")
+        told += [f"{words}." for words in features.findings(self.columns())]
+        if says(self) == "nothing":
+            target = self.params.labeling.target
+            told.append(f"{target} says nothing of direction, so no position is taken.")
         if (self.signals()["weight"] < 0).any():
             told.append("Short positions pay neither interest nor dividends here; cash earns none.")
+        told += validation.left_out(self.selection())
         border = self.params.validation.holdout_from
         told.append(
             f"Bars from {border} on are held out; {self.opened()} configurations have seen returns"

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from signalkit.errors import DataError
-from signalkit.metrics import CLASSES
 from signalkit.kernels import threads
+from signalkit.metrics import CLASSES
 from signalkit.training.contract import Model
 
 _SETTINGS = {

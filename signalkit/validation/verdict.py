@@ -9,11 +9,15 @@ from __future__ import annotations
 import pandas as pd
 
 # Where each target's prediction is judged first; the other scores stand beside it.
-HEADLINE = {"signal_direction": "auc_direction", "target_return": "ic"}
 SHOWN = {
     "signal_direction": ("auc_direction", "accuracy", "log_loss"),
+    "triple_barrier": ("auc_direction", "accuracy", "log_loss"),
+    "target_profitable": ("auc", "accuracy", "log_loss"),
     "target_return": ("ic", "r2", "mae"),
+    # volatility is easy to predict; only the error against its own mean is told
+    "target_volatility": ("mae",),
 }
+HEADLINE = {target: metrics[0] for target, metrics in SHOWN.items()}
 # Daily direction is hardly ever predicted better than this out of sample; a score above it
 # is a leak until shown otherwise. (Accuracies of 0.50 to 0.56 are what the literature
 # reports: Gu, Kelly, Xiu 2020, table 1, monthly R2 under 0.4 %.)
@@ -26,6 +30,7 @@ TOO_GOOD = {
 }
 _NAMES = {
     "auc_direction": "AUC, buys against sells",
+    "auc": "AUC, mean over the classes",
     "accuracy": "accuracy",
     "log_loss": "log-loss (nats, less is better)",
     "ic": "information coefficient",
@@ -105,7 +110,9 @@ def _believable(table: pd.DataFrame, level: float) -> str:
     """Whether the scores are of a size that markets are known to allow."""
     value = table["value"]
     found = {
-        "AUC's distance from 0.5": abs(value.get(_NAMES["auc_direction"], 0.5) - 0.5),
+        "AUC's distance from 0.5": max(
+            abs(value.get(_NAMES[name], 0.5) - 0.5) for name in ("auc_direction", "auc")
+        ),
         "accuracy's lead": table["lead"].get(_NAMES["accuracy"], 0.0),
         "information coefficient": abs(value.get(_NAMES["ic"], 0.0)),
         "R²": value.get(_NAMES["r2"], 0.0),

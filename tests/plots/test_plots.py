@@ -29,6 +29,11 @@ FOLDS = pd.DataFrame(
     {"train_from": DAYS[:1], "train_to": DAYS[2:3], "test_from": DAYS[3:4], "test_to": DAYS[5:]}
 )
 SQUARE = pd.DataFrame([[1.0, 0.2], [0.2, 1.0]], index=["a", "b"], columns=["a", "b"])
+TOGETHER = pd.Series({"b": 0, "a": 0})
+ABOUT = pd.DataFrame(
+    {"family": ["price", "volume"], "unit": "share", "low": [1.0, 1.0], "high": [1.2, 2.0]},
+    index=["strategy", "hold"],
+).assign(last=[1.2, 1.44], above=[0.5, 0.25])
 BALANCE = pd.DataFrame({-1.0: [0.2, 0.3], 0.0: [0.5, 0.4], 1.0: [0.3, 0.3]}, index=[2023, 2024])
 
 COVERED = pd.DataFrame({"first": DAYS[:1], "last": DAYS[5:]}, index=["A"])
@@ -38,6 +43,15 @@ WEEKS = pd.DataFrame(
     index=pd.MultiIndex.from_product([["A"], DAYS[:2]], names=["symbol", "week"]),
 )
 DAILY = pd.DataFrame({"items": [3, 0, 2], "sentiment_30": [0.1, 0.0, -0.4]}, index=DAYS[:3])
+WORTH = pd.DataFrame(
+    {
+        "permutation": [0.2, 0.1, 0.3, 0.0],
+        "low": [0.1, -0.1, 0.1, -0.1],
+        "high": [0.3, 0.2, 0.4, 0.1],
+    },
+    index=pd.MultiIndex.from_product([["X", "Y"], ["a", "b"]], names=["model_id", "feature"]),
+)
+ALONE = WORTH.loc["X"].rename(columns={"permutation": "ic"})
 
 DRAWN = {
     "plot_gap_map": lambda **k: plots.plot_gap_map(COVERED, MISSING, **k),
@@ -45,11 +59,15 @@ DRAWN = {
     "plot_news": lambda **k: plots.plot_news(DAILY, **k),
     "plot_closes": lambda **k: plots.plot_closes(PANEL, **k),
     "plot_stale_opens": lambda **k: plots.plot_stale_opens(STALE, **k),
-    "plot_correlation": lambda **k: plots.plot_correlation(SQUARE, **k),
-    "plot_history": lambda **k: plots.plot_history(WALK.rename("f"), unit="fraction", **k),
+    "plot_correlation": lambda **k: plots.plot_correlation(SQUARE, groups=TOGETHER, **k),
+    "plot_families": lambda **k: plots.plot_families(BOTH, ABOUT, **k),
     "plot_label_balance": lambda **k: plots.plot_label_balance(BALANCE, **k),
     "plot_returns_by_label": lambda **k: plots.plot_returns_by_label({"A": WALK - 1.1}, **k),
+    "plot_uniqueness": lambda **k: plots.plot_uniqueness(BALANCE, **k),
+    "plot_widths": lambda **k: plots.plot_widths(BALANCE.assign(wait=[2.0, 3.0]), **k),
     "plot_importance": lambda **k: plots.plot_importance(SQUARE, **k),
+    "plot_permutation": lambda **k: plots.plot_permutation(WORTH, level=0.9, unit="nats", **k),
+    "plot_information": lambda **k: plots.plot_information(ALONE, level=0.9, **k),
     "plot_folds": lambda **k: plots.plot_folds(FOLDS, WALK.rename("A"), **k),
     "plot_gains": lambda **k: plots.plot_gains(GAINS, level=0.95, **k),
     "plot_scores_by_fold": lambda **k: plots.plot_scores_by_fold(BOTH, metric="auc", **k),
@@ -120,3 +138,75 @@ def test_log_axis_has_plain_numbers_on_it():
     plt.close(ax.figure)
     assert {"1", "10", "50"} <= shown
     assert not [text for text in shown if "10^" in text]
+
+
+def middles(ax):
+    """Where each series of dots stands, by its name."""
+    return {c.get_label(): c.lines[0].get_xydata() for c in ax.containers}
+
+
+def test_importance_of_every_model_stands_beside_its_feature():
+    ax = plots.plot_permutation(WORTH, level=0.9, unit="nats", finding="x")
+    found = middles(ax)
+    plt.close(ax.figure)
+    assert found["X"][:, 0].tolist() == [0.2, 0.1]
+    assert found["Y"][:, 0].tolist() == [0.3, 0.0]
+    assert np.abs(found["X"][:, 1] - [1, 0]).max() < 0.5
+    assert (found["X"][:, 1] > found["Y"][:, 1]).all()
+
+
+def test_intervals_that_leave_out_nought_have_a_colour_of_their_own():
+    ax = plots.plot_information(ALONE, level=0.9, finding="x")
+    found = middles(ax)
+    plt.close(ax.figure)
+    np.testing.assert_array_equal(found["interval leaves out 0"][:, 0], [0.2, np.nan])
+    np.testing.assert_array_equal(found["interval holds 0"][:, 0], [np.nan, 0.1])
+
+
+def frames(ax):
+    """First and last row inside each frame of a heat map."""
+    return [(int(p.get_y() + 0.5), int(p.get_y() + p.get_height() - 0.5)) for p in ax.patches]
+
+
+@pytest.mark.parametrize(
+    ("clusters", "expected"),
+    [([0, 0, 1, 2, 2], [(0, 1), (3, 4)]), ([0, 1, 2, 3, 4], []), ([7] * 5, [(0, 4)])],
+)
+def test_clusters_of_two_or_more_are_framed_in_the_heat_map(clusters, expected):
+    names = list("abcde")
+    square = pd.DataFrame(np.eye(5), names, names)
+    told = pd.Series(clusters, names).sample(frac=1, random_state=1)  # order is the table's
+    ax = plots.plot_correlation(square, groups=told, finding="x")
+    plt.close(ax.figure)
+    assert frames(ax) == expected
+
+
+def test_labels_of_every_feature_of_the_heat_map_stand_apart():
+    names = [f"feature_number_{n}" for n in range(90)]
+    square = pd.DataFrame(np.eye(90), names, names)
+    ax = plots.plot_correlation(square, groups=pd.Series(range(90), names), finding="x")
+    ax.figure.canvas.draw()
+    boxes = [t.get_window_extent() for t in ax.get_yticklabels()]
+    plt.close(ax.figure)
+    middles_of = [(b.y0 + b.y1) / 2 for b in boxes]
+    assert max(np.diff(middles_of)) < -0.9 * 5.6 * ax.figure.dpi / 72
+
+
+def test_each_feature_of_a_family_has_a_lane_and_its_newest_value():
+    ax = plots.plot_families(BOTH, ABOUT, finding="x")
+    lanes = [line.get_ydata() for line in ax.lines[::2]]
+    told = [t.get_text() for t in ax.child_axes[0].get_yticklabels()]
+    plt.close(ax.figure)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["price\nstrategy", "volume\nhold"]
+    assert told == ["1.2 (share)\nabove 50%", "1.44 (share)\nabove 25%"]
+    assert lanes[0].min() > lanes[1].max()
+    assert np.corrcoef(lanes[0], BOTH["strategy"])[0, 1] == pytest.approx(1)
+
+
+def test_a_feature_that_never_moves_is_a_line_in_the_middle_of_its_lane():
+    flat = pd.DataFrame({"strategy": np.ones(6)}, DAYS)
+    about = ABOUT.iloc[:1].assign(low=1.0, high=1.0, last=1.0)
+    ax = plots.plot_families(flat, about, finding="x")
+    plt.close(ax.figure)
+    assert np.ptp(ax.lines[0].get_ydata()) == 0
+    assert abs(ax.lines[0].get_ydata()[0]) < 0.5

@@ -15,6 +15,7 @@ from signalkit.study import STAGES, Study
 
 SMALL = {
     "collection": {"end": "2006-12-31"},
+    "features": {"families": ["price", "volume", "calendar"]},
     "training": {"rounds": 5},
     "validation": {"train": 400, "test": 200, "draws": 100, "holdout_from": "2005-01-01"},
 }
@@ -56,7 +57,7 @@ def test_a_second_study_reads_everything(first):
     [
         ({"labeling": {"horizon": 6}}, ALL[2:]),
         ({"labeling": {"threshold": 0.6}}, ALL[2:]),
-        ({"features": {"families": ["price", "volume"]}}, ["features", *ALL[3:]]),
+        ({"features": {"families": ["price", "rolling"]}}, ["features", *ALL[3:]]),
         ({"training": {"seed": 8}}, ALL[3:]),
         ({"validation": {"level": 0.9}}, ALL[4:]),
         ({"signals": {"direction": "long_only"}}, ALL[5:]),
@@ -83,11 +84,12 @@ print(",".join(study.computed))
 
 
 def count_in_copy(folder):
-    """Stages that a copy of the package computes in a process of its own."""
+    """Stages that a copy of the package, with a store beside it, computes in its own process."""
     code = COUNT.replace("{sections!r}", repr(SMALL))
+    places = {"SIGNALKIT_ROOT": str(folder), "PYTHONPATH": str(folder)}
     done = subprocess.run(
         [sys.executable, "-c", code, str(folder)],
-        env=os.environ | {"SIGNALKIT_ROOT": str(folder), "PYTHONPATH": str(folder)},
+        env=os.environ | places | {"SIGNALKIT_DATA": str(folder / "data")},
         capture_output=True,
         text=True,
         check=False,
@@ -96,22 +98,31 @@ def count_in_copy(folder):
     return sorted(filter(None, done.stdout.strip().split(",")), key=ALL.index)
 
 
+@pytest.fixture(scope="module")
+def made_by_a_copy(tmp_path_factory):
+    """A copy of the package and the store that it has filled."""
+    copy = tmp_path_factory.mktemp("copy")
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(signalkit.PACKAGE, copy / "signalkit", ignore=ignored)
+    assert count_in_copy(copy) == ALL
+    return copy
+
+
 @pytest.mark.parametrize(
     ("changed", "again"),
     [
-        ("features/kernels.py", ["features", *ALL[3:]]),
+        ("features/price.py", ["features", *ALL[3:]]),
+        ("kernels/windows.py", ALL[1:]),
         ("labeling/horizon.py", ALL[2:]),
         ("backtesting/trades.py", ["backtesting"]),
         ("plots/figure.py", []),
     ],
 )
 def test_a_changed_line_recomputes_its_stage_and_what_comes_after(
-    own_store, tmp_path, changed, again
+    made_by_a_copy, tmp_path, changed, again
 ):
     copy = tmp_path / "copy"
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(signalkit.PACKAGE, copy / "signalkit", ignore=ignored)
-    assert count_in_copy(copy) == ALL
+    shutil.copytree(made_by_a_copy, copy, ignore=shutil.ignore_patterns("__pycache__"))
     with (copy / "signalkit" / changed).open("a") as file:
         file.write("# one more line\n")
     assert count_in_copy(copy) == again

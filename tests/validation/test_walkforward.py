@@ -1,5 +1,7 @@
 """walkforward.py: predictions of every fold, and that nothing later reaches them."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,8 +12,8 @@ from signalkit.errors import DataError, LeakError
 from signalkit.features import build
 from signalkit.labeling import signal_direction, target_return
 from signalkit.splits import WalkForward
-from signalkit.training import make
-from signalkit.validation import aligned, folds, walk_forward
+from signalkit.training import KEPT, make, select
+from signalkit.validation import aligned, folds, walk, walk_forward, walkforward
 
 ALL = ("XGBOOST", "LIGHTGBM", "MAJORITY", "PERSISTENCE")
 HOUR = pd.Timedelta(1, "h")
@@ -219,8 +221,20 @@ def test_aligned_keeps_the_rows_with_every_feature():
     assert whole.notna().all(axis=None)
     assert answers.index.equals(whole.index)
     assert answers["label"].isna().sum() == 2
-    with pytest.raises(DataError, match="no bar has a value for all 2 features"):
-        aligned(features * np.nan, labels)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda f: f.assign(two=np.nan), "all 2 features: two has none at all"),
+        (lambda f: f * np.nan, "one, two has none at all"),
+        (lambda f: f.mask(np.eye(10, 2) + 1 > 1, np.nan).iloc[:2], "warm-ups are too long"),
+    ],
+)
+def test_features_without_a_common_row_are_refused_and_empty_ones_named(change, says):
+    features, labels = table(A=10)
+    with pytest.raises(DataError, match=says):
+        aligned(change(features), labels)
 
 
 def counted(features, labels, train, gap):
@@ -254,3 +268,128 @@ def test_folds_and_predictions_speak_of_the_same_windows():
     pd.testing.assert_frame_equal(got[["test_from", "test_to", "test"]], spans, check_dtype=False)
     assert (got["train_from"] == features.index.get_level_values("time").min()).all()
     assert (got["train_to"] < got["test_from"]).all()
+
+
+BEST = partial(select, max_correlation=0.9, keep=1)
+RANKER = make("LIGHTGBM", "signal_direction", rounds=12, min_rows_leaf=10, column_share=1.0)
+BY_GAIN = partial(select, keep=1, by="gain", ranker=RANKER)
+
+
+def three(seed=1):
+    """The two features of noise, and one more."""
+    features, labels = table(seed)
+    rng = np.random.default_rng(seed + 50)
+    return features.assign(three=rng.normal(size=len(features))), labels
+
+
+@pytest.mark.parametrize("selector", [BEST, BY_GAIN])
+@pytest.mark.parametrize("fold", [0, 1])
+def test_what_comes_later_never_changes_a_selection_or_what_it_leads_to(selector, fold):
+    features, labels = three()
+    splits, own = WalkForward(80, 50), models("XGBOOST")
+    base = walk(features, labels, own, splits, selector=selector)
+    times = base.predictions.index.get_level_values("time")
+    after = times[base.predictions["fold"] == fold].max()
+    got = walk(*poisoned(features, labels, after), own, splits, selector=selector)
+    assert got.selection.loc[:fold].equals(base.selection.loc[:fold])
+    seen, same = times <= after, ["prediction", "p_sell", "p_hold", "p_buy"]
+    assert got.predictions.loc[seen, same].equals(base.predictions.loc[seen, same])
+    # gain of the fold after it is learned from rows before its test window too
+    assert got.gain.loc[("XGBOOST", fold)].equals(base.gain.loc[("XGBOOST", fold)])
+    assert base.selection.nunique().max() > 1
+
+
+def test_each_fold_reads_the_columns_that_its_own_training_rows_chose():
+    features, labels = three()
+    splits, own = WalkForward(80, 50), models("LIGHTGBM")
+    found = walk(features, labels, own, splits, selector=BEST)
+    whole, answers = aligned(features, labels)
+    times = whole.index.get_level_values("time")
+    for fold, (train, test) in enumerate(splits.split(times, answers["known_at"])):
+        told = BEST(whole, answers, train)
+        assert found.selection.loc[fold].to_dict() == told.to_dict()
+        few = whole[told.index[told == KEPT]]
+        model = models("LIGHTGBM")["LIGHTGBM"].fit(few, answers, train)
+        mine = found.predictions[found.predictions["fold"] == fold].droplevel("model_id")
+        shares = mine[["p_sell", "p_hold", "p_buy"]].reindex(whole.index[test])
+        np.testing.assert_array_equal(shares, model.predict_proba(few, test))
+        gain = found.gain.loc[("LIGHTGBM", fold)]
+        assert gain[few.columns].equals(model.importance().rename(gain.name))
+        assert (gain.drop(few.columns) == 0).all()
+        unread = found.rises.loc[("LIGHTGBM", fold)].drop(columns=few.columns)
+        assert (unread == 0).all(axis=None)
+
+
+def test_a_column_that_is_constant_in_a_training_window_is_not_fed_to_its_models():
+    features, labels = table()
+    clock = features.index.get_level_values("time").unique().sort_values()
+    splits, names = WalkForward(80, 50), ("XGBOOST", "LIGHTGBM", "MAJORITY", "PERSISTENCE")
+    early = features.index.get_level_values("time") < clock[100]
+    silent = features.assign(two=features["two"].mask(early, 0.5))
+    found = walk(silent, labels, models(*names), splits)
+    assert found.selection["two"].tolist() == ["constant", KEPT, KEPT]
+    assert found.selection["one"].eq(KEPT).all()
+    without = walk_forward(features[["one"]], labels, models(*names), splits)
+    with_both = walk_forward(silent, labels, models(*names), splits)
+    first = found.predictions["fold"] == 0
+    assert found.predictions[first].equals(without[first])
+    assert found.predictions[~first].equals(with_both[~first])
+    assert not found.predictions[~first].equals(without[~first])
+
+
+def test_a_window_in_which_nothing_varies_is_refused_but_the_baselines_need_no_column():
+    features, labels = table()
+    with pytest.raises(DataError, match=r"fold 0 has no feature left of 2 .one: constant; two"):
+        walk_forward(features * 0, labels, models("LIGHTGBM"), WalkForward(80, 50))
+    naive = models("MAJORITY", "PERSISTENCE")
+    got = walk_forward(features * 0, labels, naive, WalkForward(80, 50))
+    assert got.equals(walk_forward(features, labels, naive, WalkForward(80, 50)))
+
+
+def test_looking_at_importance_changes_no_prediction():
+    features, labels = table()
+    splits = WalkForward(80, 50)
+    found = walk(features, labels, models(*ALL), splits)
+    assert found.predictions.equals(walk_forward(features, labels, models(*ALL), splits))
+    for part in (found.gain, found.rises):
+        assert part.index.unique("model_id").tolist() == ["XGBOOST", "LIGHTGBM"]
+        assert list(part) == ["one", "two"]
+    assert found.gain.sum(axis=1).tolist() == pytest.approx([1.0] * 6)
+
+
+def test_rises_have_a_row_for_every_settled_prediction_and_repeat_with_their_seed():
+    features, labels = table()
+    own, splits = models("LIGHTGBM"), WalkForward(80, 50)
+    one, same, other = (walk(features, labels, own, splits, seed=s).rises for s in (1, 1, 2))
+    settled = walk_forward(features, labels, own, splits).dropna(subset=["actual"])
+    rows = one.droplevel(["model_id", "fold"]).index
+    assert rows.sort_values().equals(settled.index.droplevel("model_id").sort_values())
+    assert one.equals(same)
+    assert not one.equals(other)
+
+
+def test_long_test_windows_are_permuted_on_evenly_spaced_rows(monkeypatch):
+    features, labels = table()
+    monkeypatch.setattr(walkforward, "_ROWS", 10)
+    found = walk(features, labels, models("LIGHTGBM"), WalkForward(80, 50)).rises
+    assert found.groupby(level="fold").size().tolist() == [10, 10, 10]
+    rows = found.xs(0, level="fold").droplevel("model_id").index
+    assert rows.get_level_values("symbol").value_counts().tolist() == [5, 5]
+
+
+def test_rises_of_a_number_are_shares_of_the_models_mean_squared_error():
+    features, labels = table()
+    number = labels.assign(label=np.random.default_rng(5).normal(0, 0.01, len(labels)))
+    own = models("LIGHTGBM", target="target_return")
+    one = walk(features, number, own, WalkForward(80, 50)).rises
+    ten = number.assign(label=1024 * number["label"])
+    pd.testing.assert_frame_equal(walk(features, ten, own, WalkForward(80, 50)).rises, one)
+    found = walk_forward(features, number, own, WalkForward(80, 50)).dropna(subset=["actual"])
+    assert 0 < one.abs().max(axis=None) < 30
+    assert len(one) == len(found)
+
+
+def test_a_walk_of_baselines_alone_has_no_importance():
+    features, labels = table()
+    with pytest.raises(DataError, match=r"no model reads features among .*MAJORITY"):
+        walk(features, labels, models("MAJORITY"), WalkForward(80, 50))
