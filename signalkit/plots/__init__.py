@@ -12,10 +12,15 @@ from signalkit.plots.collection import (
     plot_news,
     plot_stale_opens,
 )
-from signalkit.plots.features import plot_correlation, plot_history
+from signalkit.plots.features import plot_correlation, plot_families
 from signalkit.plots.figure import show_axes_in_notebooks
-from signalkit.plots.labeling import plot_label_balance, plot_returns_by_label
-from signalkit.plots.training import plot_importance
+from signalkit.plots.labeling import (
+    plot_label_balance,
+    plot_returns_by_label,
+    plot_uniqueness,
+    plot_widths,
+)
+from signalkit.plots.training import plot_importance, plot_information, plot_permutation
 from signalkit.plots.validation import plot_folds, plot_gains, plot_scores_by_fold
 
 show_axes_in_notebooks()
@@ -26,15 +31,19 @@ __all__ = [
     "plot_correlation",
     "plot_drawdown",
     "plot_equity",
+    "plot_families",
     "plot_folds",
     "plot_gains",
     "plot_gap_map",
-    "plot_history",
     "plot_importance",
+    "plot_information",
     "plot_label_balance",
     "plot_news",
+    "plot_permutation",
     "plot_returns_by_label",
     "plot_scores_by_fold",
     "plot_stale_opens",
+    "plot_uniqueness",
+    "plot_widths",
     "plot_years",
 ]
