@@ -23,6 +23,7 @@ from signalkit import bars as bar_table
 from signalkit.errors import DataError, LeakError
 
 _SEED = 20260101
+_USUAL = 400
 # how far the bars after a cut are moved when they are replaced
 _SCALES = (7.0, 1 / 7)
 _ROW = np.dtype([("label", float), ("known_at", np.int64)])
@@ -94,7 +95,7 @@ class Settlement:
         raise LeakError(f"{name}: the label at {place:%Y-%m-%d %H:%M}Z {said} {when}")
 
 
-def probe_bars(n_bars: int = 400, seed: int = _SEED) -> pd.DataFrame:
+def probe_bars(n_bars: int = _USUAL, seed: int = _SEED) -> pd.DataFrame:
     """Seeded bars for checks: a random walk with wild days, flat stretches and no volume.
 
     Returns
@@ -114,6 +115,11 @@ def probe_bars(n_bars: int = 400, seed: int = _SEED) -> pd.DataFrame:
     times = pd.date_range("2024-01-01", periods=n_bars, freq="h", tz="UTC", name="time")
     columns = np.column_stack([open_, high, low, close, volume])
     return pd.DataFrame(columns, index=times, columns=list(bar_table.COLUMNS))
+
+
+def enough_bars(warmup: int) -> pd.DataFrame:
+    """Probe bars on which a column has values for at least as long as it has none."""
+    return probe_bars(max(_USUAL, 2 * warmup))
 
 
 def poisoned(bars: pd.DataFrame, at: int, scale: float = 7.0) -> pd.DataFrame:

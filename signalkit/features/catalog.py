@@ -54,7 +54,7 @@ class Feature:
 
     def _probe(self) -> tuple[pd.DataFrame, ...]:
         """Seeded bars, and news where the function reads them."""
-        bars = causality.probe_bars()
+        bars = causality.enough_bars(self.warmup)
         return (bars, causality.probe_news(bars)) if self.reads_news else (bars,)
 
     def _series(self, *read: pd.DataFrame) -> pd.Series:
@@ -278,8 +278,9 @@ def register(
     """
     if name in CATALOG or _described(name) is not None:
         raise ParamsError(f"the catalogue has a feature {name!r} already; choose another name")
-    causality.check(function).require(f"feature {name}")
-    seen = np.asarray(function(causality.probe_bars()), dtype=float)
+    bars = causality.enough_bars(warmup)
+    causality.check(function, bars).require(f"feature {name}")
+    seen = np.asarray(function(bars), dtype=float)
     blank = int(np.argmax(np.isfinite(seen))) if np.isfinite(seen).any() else len(seen)
     if blank != warmup:
         raise ParamsError(f"feature {name} has no value for {blank} bars; warmup says {warmup}")

@@ -124,6 +124,19 @@ def test_register_accepts_an_honest_function(mine, honest, warmup):
     np.testing.assert_array_equal(build(bars, [mine])[mine], honest(bars))
 
 
+def test_a_long_window_is_proved_where_it_has_values(mine):
+    assert CATALOG["return_700"].proof().passed
+    assert np.isfinite(CATALOG["return_700"].function(causality.enough_bars(700))).sum() == 700
+
+    def leak(bars):
+        return (bars["close"].shift(-1) / bars["close"].shift(600)).where(
+            np.arange(len(bars)) >= 600
+        )
+
+    with pytest.raises(LeakError, match="feature mine reads the future"):
+        register(leak, name=mine, family="own", warmup=600)
+
+
 def test_register_refuses_a_name_that_is_taken(mine):
     with pytest.raises(ParamsError, match="has a feature 'rsi_14' already"):
         register(lambda bars: bars["close"] * 0, name="rsi_14", family="own", warmup=0)
