@@ -6,14 +6,13 @@ import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
-import talib
 import xgboost
 
 from signalkit import backtesting, causality, collection, features, labeling, training, validation
 from signalkit.splits import WalkForward
 
 # times the floor or peer, stated in docs/performance.md
-WALK_FORWARD, ACCOUNT, INDICATORS = 1.25, 200, 25
+WALK_FORWARD, ACCOUNT = 1.25, 200
 
 
 @pytest.fixture(scope="module")
@@ -67,23 +66,3 @@ def test_the_account_costs_some_passes_over_the_closes(benchmark):
     ratio = benchmark.stats.stats.min / floor
     benchmark.extra_info["times_cumprod"] = ratio
     assert ratio <= ACCOUNT
-
-
-def test_indicators_cost_little_more_than_bare_talib(benchmark):
-    bars = causality.probe_bars(200_000)
-    high, low, close = (bars[name].to_numpy(copy=True) for name in ("high", "low", "close"))
-    names = ["rsi_14", "macd_histogram", "bollinger_position_20", "williams_r_14", "atr_14"]
-
-    def bare():
-        talib.RSI(close, 14)
-        talib.MACD(close, 12, 26, 9)
-        talib.BBANDS(close, 20, 2, 2)
-        talib.WILLR(high, low, close, 14)
-        talib.ATR(high, low, close, 14)
-
-    floor = best(bare)
-    features.build(bars, names)
-    benchmark.pedantic(features.build, (bars, names), rounds=5, iterations=1)
-    ratio = benchmark.stats.stats.min / floor
-    benchmark.extra_info["times_talib"] = ratio
-    assert ratio <= INDICATORS
