@@ -92,10 +92,21 @@ def by_symbol(panel: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def each_symbol(
     panel: pd.DataFrame, function: Callable[[pd.DataFrame], pd.DataFrame]
 ) -> pd.DataFrame:
-    """Apply a function of one symbol's bars to every symbol, and stack the results."""
+    """Apply a function of one symbol's bars to every symbol, and stack the results.
+
+    Raises
+    ------
+    DataError
+        What the function refuses, with the symbol before it.
+    """
     if panel.index.nlevels == 1:
         return function(panel)
-    parts = {symbol: function(block) for symbol, block in by_symbol(panel)}
+    parts = {}
+    for symbol, block in by_symbol(panel):
+        try:
+            parts[symbol] = function(block)
+        except DataError as cause:
+            raise DataError(f"{symbol}: {cause}") from None
     return pd.concat(parts, names=["symbol", "time"])
 
 

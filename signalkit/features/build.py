@@ -41,8 +41,8 @@ def select(
     names : sequence of str, optional
         Exactly these features, any window allowed; overrides `families`.
     windows : mapping, optional
-        Windows in bars for a kind, in place of its usual ones: `{"rsi": [7, 21]}`, or
-        `{"macd_line": [[6, 13]]}` for one that has several.
+        Windows in bars for a kind, in place of its usual ones and beside what `names` has:
+        `{"rsi": [7, 21]}`, or `{"macd_line": [[6, 13]]}` for one that has several.
     talib : sequence of mappings
         TA-Lib functions: `{"function": "AROON", "timeperiod": 25}`.
 
@@ -61,7 +61,7 @@ def select(
         taken = [name for name in CATALOG if name in set(asked)]
         taken += [name for name in asked if name not in taken]
     for kind, own in others.items():
-        usual = {KINDS[kind].feature(each).name for each in KINDS[kind].windows}
+        usual = {KINDS[kind].feature(each).name for each in KINDS[kind].windows} - set(names or ())
         place = next((i for i, name in enumerate(taken) if name in usual), len(taken))
         kept = [name for name in taken if name not in usual]
         taken = kept[:place] + own + kept[place:]
@@ -74,8 +74,13 @@ def _of_kinds(windows: Mapping[str, Sequence[int | Sequence[int]]]) -> dict[str,
     named = {}
     for kind, asked in windows.items():
         _check_known("features.windows", kind, list(KINDS))
+        if not asked:
+            raise ParamsError(f"features.windows.{kind}: has no window; name one, or leave it out")
         each = [(w,) if isinstance(w, int) else tuple(w) for w in asked]
-        named[kind] = [KINDS[kind].feature(one).name for one in each]
+        try:
+            named[kind] = [KINDS[kind].feature(one).name for one in each]
+        except ParamsError as cause:
+            raise ParamsError(f"features.windows.{kind}: {cause}") from None
     return named
 
 

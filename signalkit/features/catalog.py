@@ -276,6 +276,8 @@ def register(
     signalkit.errors.LeakError: feature tomorrow reads the future: at 2024-01-01 00:00Z value
     changes by inf when later bars do; use trailing windows only
     """
+    if not 0 <= warmup <= _LONGEST:
+        raise ParamsError(f"feature {name}: warmup is 0 to {_LONGEST} bars, was {warmup}")
     if name in CATALOG or _described(name) is not None:
         raise ParamsError(f"the catalogue has a feature {name!r} already; choose another name")
     bars = causality.enough_bars(warmup)

@@ -160,8 +160,8 @@ def findings(report: pd.DataFrame) -> list[str]:
     Returns
     -------
     list of str
-        One sentence for each feature that is empty, constant or mostly missing, and the
-        symbols it is so on; empty where all is well.
+        What is empty, constant or mostly missing, and the symbols it is so on; features of
+        which the same is said share a sentence. Empty where all is well.
 
     Examples
     --------
@@ -169,13 +169,20 @@ def findings(report: pd.DataFrame) -> list[str]:
     >>> findings(columns_report(pd.DataFrame({"hour_sine": [0.0, 0.0]}, times)))
     ['hour_sine is constant (0 everywhere): it tells a model nothing']
     """
-    found = []
+    told: dict[str, list[str]] = {}
     for feature, rows in report.groupby(level="feature", sort=False):
         own = rows.droplevel("feature")
         own = own.drop(index=EVERY) if len(own) > 1 else own
         said = (_emptiness(own), _sameness(own), _holes(own))
-        found += [f"{feature} {words}" for words in said if words]
-    return found
+        for words in filter(None, said):
+            told.setdefault(words, []).append(feature)
+    return [f"{_several(names)} {words}" for words, names in told.items()]
+
+
+def _several(names: list[str]) -> str:
+    """Features as the subject of a sentence in the singular."""
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return names[0] if len(names) == 1 else f"each of {', '.join(names[:_FEW])}{more}"
 
 
 def _emptiness(own: pd.DataFrame) -> str:

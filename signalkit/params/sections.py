@@ -7,7 +7,14 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 from signalkit.errors import ParamsError
 
@@ -76,6 +83,26 @@ def _latency(text: str) -> str:
     return text
 
 
+def _window(found: Any) -> Any:
+    """Windows are counts of bars, several in a list for a kind that has several."""
+    each = found if isinstance(found, list) else [found]
+    if any(type(window) is not int or window < 1 for window in each):
+        raise ParamsError(
+            "a window is a whole number of bars, 1 or more, or a list of them such as [12, 26]"
+        )
+    return found
+
+
+def _setting(found: Any) -> Any:
+    """Settings of a TA-Lib function are its name, a column's name or a number."""
+    if isinstance(found, bool) or not isinstance(found, str | int | float):
+        raise ParamsError("a setting of a TA-Lib function is a name or a number")
+    return found
+
+
+# checked before the union, whose own refusals name the first of its types and no rule
+Window = Annotated[int | list[int], BeforeValidator(_window)]
+Setting = Annotated[str | int | float, BeforeValidator(_setting)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Latency = Annotated[str, AfterValidator(_latency)]
 Date = Annotated[str, AfterValidator(_date)]
@@ -170,8 +197,8 @@ class Features(Section):
         "volatility",
     ]
     names: list[str] = []
-    windows: dict[str, list[Bars | list[Bars]]] = {}
-    talib: list[dict[str, str | int | float]] = []
+    windows: dict[str, list[Window]] = {}
+    talib: list[dict[str, Setting]] = []
     max_gap: Annotated[int, Field(ge=0)] = 10
 
 

@@ -1,6 +1,6 @@
 """Features in the database: what each is, what it was last worth, and when it was proved.
 
-One row a feature: the study that was validated last has the word. A feature that it did not
+One row a feature: the study that was computed last has the word. A feature that it did not
 ask for keeps its row as it was.
 """
 

@@ -355,6 +355,11 @@ class Study:
         if (self.signals()["weight"] < 0).any():
             told.append("Short positions pay neither interest nor dividends here; cash earns none.")
         told += validation.left_out(self.selection())
+        seen = self.validate().index.unique("symbol")
+        told += [
+            f"{symbol} is in no prediction: no bar of a test window has a value for every feature."
+            for symbol in self.bars().index.unique("symbol").difference(seen, sort=False)
+        ]
         border = self.params.validation.holdout_from
         told.append(
             f"Bars from {border} on are held out; {self.opened()} configurations have seen returns"

@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-# of a correlation of two equal columns
-_ROUNDING = 1e-12
+# of a correlation of two equal columns, and of a constant one's values
+ROUNDING = 1e-12
 
 
 def blocks(index: pd.Index) -> list[np.ndarray]:
@@ -138,7 +138,7 @@ def clusters(correlation: pd.DataFrame, at_least: float) -> pd.Series:
     if len(correlation) < 2:
         return pd.Series(range(len(correlation)), index=correlation.index)
     tree = hierarchy.linkage(_distances(correlation), "complete")
-    found = hierarchy.fcluster(tree, 1 - at_least + _ROUNDING, "distance")
+    found = hierarchy.fcluster(tree, 1 - at_least + ROUNDING, "distance")
     return pd.Series(pd.factorize(found)[0], index=correlation.index)
 
 

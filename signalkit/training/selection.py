@@ -14,7 +14,7 @@ import pandas as pd
 
 from signalkit.errors import DataError, ParamsError
 from signalkit.training.contract import Model
-from signalkit.training.ranks import blocks, clusters, rank_correlation, rank_ic
+from signalkit.training.ranks import ROUNDING, blocks, rank_correlation, rank_ic
 
 KEPT = "kept"
 BY = ("ic", "gain")
@@ -44,8 +44,9 @@ def select(
     rows : array of int
         Training rows; each has a label.
     max_correlation : float, optional
-        Of columns of which every two have an absolute rank correlation of at least this,
-        the one with the largest absolute rank IC stays; all stay if omitted.
+        No two columns that stay have an absolute rank correlation of at least this: from the
+        largest absolute rank IC down, each that has it with one that stays leaves; none if
+        omitted.
     keep : int, optional
         How many of the rest stay; all if omitted.
     by : str
@@ -107,10 +108,12 @@ def _check(max_correlation: float | None, keep: int | None, by: str, ranker: Mod
 
 
 def _varying(features: pd.DataFrame, rows: np.ndarray) -> pd.Series:
-    """Columns that have a value in every row, and more than one in some symbol."""
+    """Columns that have a value in every row, and more than one but for rounding in some symbol."""
     values = features.to_numpy()[rows]
     parts = [values[mine] for mine in blocks(features.index[rows])]
-    varies = np.any([part.max(axis=0) > part.min(axis=0) for part in parts], axis=0)
+    varies = np.any(
+        [np.ptp(part, axis=0) > ROUNDING * np.abs(part).max(axis=0) for part in parts], axis=0
+    )
     told = pd.Series(np.where(varies, KEPT, "constant"), index=features.columns, dtype=object)
     missing = np.isnan(values).sum(axis=0)
     for place in np.flatnonzero(missing):
@@ -129,13 +132,17 @@ def _absolute_ic(
 def _without_twins(
     told: pd.Series, features: pd.DataFrame, labels: pd.DataFrame, rows: np.ndarray, at_least: float
 ) -> pd.Series:
-    """Of each cluster of columns that say the same, all but the best get their reason."""
+    """From the best down, a column that says what a better one says gets its reason."""
     names = told.index[told == KEPT]
     worth = _absolute_ic(features, labels, rows, names)
-    group = clusters(rank_correlation(features[names].iloc[rows]), at_least)
-    best = worth.groupby(group, sort=False).transform("idxmax")
-    twins = best[best != best.index]
-    told[twins.index] = "redundant with " + twins
+    alike = rank_correlation(features[names].iloc[rows]).abs() >= at_least - ROUNDING
+    staying: list[str] = []
+    for name in worth.sort_values(ascending=False, kind="stable").index:
+        twin = next((better for better in staying if alike.loc[name, better]), None)
+        if twin is None:
+            staying.append(name)
+        else:
+            told[name] = f"redundant with {twin}"
     return told
 
 

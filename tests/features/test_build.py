@@ -227,6 +227,24 @@ def test_windows_of_a_kind_that_was_not_asked_for_are_added():
     assert select(names=["rsi_14"], windows={"std": [5]}) == ["rsi_14", "std_5"]
 
 
+def test_windows_leave_what_is_asked_for_by_name():
+    assert select(names=["rsi_14"], windows={"rsi": [7]}) == ["rsi_14", "rsi_7"]
+
+
+@pytest.mark.parametrize(
+    ("windows", "says"),
+    [
+        ({"rsi": []}, "features.windows.rsi: has no window"),
+        ({"rsi": [1]}, "features.windows.rsi: .* windows are 2 to 100000 bars, was 1"),
+        ({"macd_line": [6, 13]}, "features.windows.macd_line: .* takes 2 windows"),
+        ({"macd_line": [[13, 6]]}, "features.windows.macd_line: .* must be the shorter one"),
+    ],
+)
+def test_windows_that_a_kind_does_not_take_are_refused_with_their_place(windows, says):
+    with pytest.raises(ParamsError, match=says):
+        select(names=["rsi_14"], windows=windows)
+
+
 def test_functions_of_talib_come_after_the_catalogue():
     found = select(["calendar"], talib=[{"function": "AROON", "timeperiod": 25}])
     assert found[-2:] == [

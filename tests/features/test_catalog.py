@@ -152,6 +152,12 @@ def test_register_refuses_a_warm_up_that_the_function_does_not_show(mine):
         register(lambda bars: bars["close"].pct_change(), name=mine, family="own", warmup=5)
 
 
+@pytest.mark.parametrize("warmup", [-1, 10**9])
+def test_register_refuses_a_warm_up_that_cannot_be(mine, warmup):
+    with pytest.raises(ParamsError, match=f"warmup is 0 to 100000 bars, was {warmup}"):
+        register(lambda bars: bars["close"] * 0, name=mine, family="own", warmup=warmup)
+
+
 def test_register_refuses_what_is_no_column(mine):
     with pytest.raises(DataError, match="Series or DataFrame"):
         register(lambda bars: 1.0, name=mine, family="own", warmup=0)

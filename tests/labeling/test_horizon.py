@@ -271,3 +271,9 @@ def test_one_symbol_with_too_few_bars_is_refused():
     bars = pd.concat({"A": probe_bars(40), "B": probe_bars(5)}, names=["symbol", "time"])
     with pytest.raises(DataError, match="there are 5"):
         target_return(bars, 5)
+
+
+def test_the_symbol_that_is_too_short_is_named():
+    both = pd.concat({"A": probe_bars(200), "B": probe_bars(30)}, names=["symbol", "time"])
+    with pytest.raises(DataError, match="B: a horizon of 5 and a volatility over 60 bars need"):
+        signal_direction(both, 5)

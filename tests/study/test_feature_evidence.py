@@ -85,6 +85,29 @@ def test_settings_of_the_selection_are_checked_with_the_params(selection, says):
         opened(selection)
 
 
+WINDOW = "a window is a whole number of bars, 1 or more"
+SETTING = "a setting of a TA-Lib function is a name or a number"
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"windows": {"rsi": [0]}}, f"features.windows.rsi.0: {WINDOW}.*, was 0$"),
+        ({"windows": {"rsi": ["14"]}}, f"features.windows.rsi.0: {WINDOW}.*, was '14'"),
+        ({"windows": {"rsi": [True]}}, f"features.windows.rsi.0: {WINDOW}.*, was True"),
+        ({"windows": {"macd_line": [[6, 0]]}}, f"features.windows.macd_line.0: {WINDOW}"),
+        (
+            {"talib": [{"function": "RSI", "timeperiod": True}]},
+            f"features.talib.0.timeperiod: {SETTING}, was True$",
+        ),
+        ({"talib": [{"function": "RSI", "timeperiod": [3]}]}, rf"{SETTING}, was \[3\]$"),
+    ],
+)
+def test_settings_of_the_features_are_checked_with_the_params(asked, says):
+    with pytest.raises(ParamsError, match=says):
+        Study.open(features=asked)
+
+
 @pytest.mark.parametrize("by", ["ic", "gain"])
 def test_what_is_selected_does_not_depend_on_the_bars_of_later_folds(own_store, by):
     asked = {"keep": 2, "by": by}
@@ -113,16 +136,30 @@ def test_a_column_that_says_nothing_is_named_in_the_caveats(own_store, monkeypat
     assert "not fed to a model" in line
 
 
-def test_features_that_read_the_future_are_not_recorded_as_proved(own_store, monkeypatch):
+def test_a_symbol_that_is_not_predicted_is_named_in_the_caveats(own_store, monkeypatch):
+    def silenced(table):
+        return table.assign(rsi_14=table["rsi_14"].drop("NASDAQ", level="symbol"))
+
+    whole = opened(features={"names": NAMES[1:]})
+    assert not [line for line in whole.caveats() if "no prediction" in line]
+    with_features(monkeypatch, silenced)
+    study = opened()
+    assert study.validate().index.unique("symbol").tolist() == ["SP500"]
+    (line,) = [line for line in study.caveats() if "no prediction" in line]
+    assert line.startswith("NASDAQ is in no prediction: ")
+
+
+@pytest.mark.parametrize("name", ["return_5", "return_500"])
+def test_features_that_read_the_future_are_not_recorded_as_proved(own_store, monkeypatch, name):
     honest = stages.features.build
 
     def leaking(bars, names, *news, **more):
         table = honest(bars, names, *news, **more)
-        return table.assign(return_5=table["return_5"].shift(-1))
+        return table.assign(**{name: table[name].shift(-1)})
 
     monkeypatch.setattr(stages.features, "build", leaking)
-    study = opened()
-    with pytest.raises(LeakError, match=r"reads the future: .* return_5 changes"):
+    study = opened(features={"names": ["rsi_14", name]})
+    with pytest.raises(LeakError, match=rf"reads the future: .* {name} changes"):
         study.validate()
     assert study.store.read_features().empty
 

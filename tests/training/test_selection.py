@@ -43,6 +43,8 @@ def test_every_column_that_varies_is_kept_unless_the_params_say_otherwise():
         (lambda column: column.mask(np.isin(np.arange(400), ROWS), 3.0), "constant"),
         # one value in each symbol tells the symbols apart, and nothing over time
         (lambda column: column.groupby(level="symbol").transform("mean"), "constant"),
+        # 0.1 + 0.2 is not 0.3, but for rounding it is
+        (lambda column: (column > 0).map({True: 0.1 + 0.2, False: 0.3}), "constant"),
         (lambda column: column * np.nan, "missing in 200 rows"),
         (lambda column: column.mask(np.arange(400) == 21), "missing in 1 rows"),
         (lambda column: column.mask(np.arange(400) == 0), KEPT),
@@ -64,6 +66,28 @@ def test_of_twins_the_one_with_the_largest_rank_ic_stays():
         assert got["twin"] == "redundant with good"
         assert got["good"] == got["noise"] == got["weak"] == KEPT
     assert chosen(features, labels, max_correlation=0.999)["twin"] == KEPT
+
+
+@pytest.mark.parametrize("limit", [0.3, 0.6, 0.8, 0.95])
+def test_no_two_columns_that_stay_are_twins_and_every_other_has_a_better_one_by_scipy(limit):
+    _, labels = table()
+    rng = np.random.default_rng(5)
+    # a chain: each says nearly what its neighbours say
+    values = np.cumsum(rng.normal(size=(400, 30)), axis=1) + labels[["label"]].to_numpy()
+    features = pd.DataFrame(values, labels.index, columns=[f"x{i}" for i in range(30)])
+    told = select(features, labels, ROWS, max_correlation=limit)
+    parts = [(features.iloc[p], labels["label"].iloc[p]) for p in (ROWS[:100], ROWS[100:])]
+    alike = sum(pd.DataFrame(spearmanr(x).statistic, x.columns, x.columns) for x, _ in parts) / 2
+    worth = sum(x.apply(lambda c, y=y: spearmanr(c, y).statistic) for x, y in parts).abs()
+    stays = told.index[told == KEPT]
+    others = alike.loc[stays, stays].abs().to_numpy()[~np.eye(len(stays), dtype=bool)]
+    assert 1 < len(stays) < 30
+    assert others.max() < limit
+    for name, reason in told[told != KEPT].items():
+        better = reason.removeprefix("redundant with ")
+        assert better in stays
+        assert worth[better] > worth[name]
+        assert abs(alike.loc[name, better]) >= limit
 
 
 def test_of_equals_the_first_stays():
