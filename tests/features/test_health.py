@@ -180,7 +180,7 @@ def test_refuses_a_matrix_without_columns_or_rows_or_with_a_name_twice(matrix, s
 
 def test_features_of_which_the_same_is_said_share_a_sentence():
     times = pd.date_range("2024-01-01", periods=4, freq="D", tz="UTC", name="time")
-    still = {name: 0.0 for name in "abcde"}
+    still = dict.fromkeys("abcde", 0.0)
     matrix = pd.DataFrame(still | {"one": 1.0, "moves": [1.0, 2.0, 3.0, 4.0]}, times)
     assert findings(columns_report(matrix)) == [
         "each of a, b, c and 2 more is constant (0 everywhere): it tells a model nothing",
