@@ -183,13 +183,28 @@ def _tell_what_is_broken(block: pd.DataFrame, name: str) -> None:
             )
 
 
+def check_calendar(name: str) -> None:
+    """Refuse a calendar that is neither 24/7 nor the code of an exchange.
+
+    Raises
+    ------
+    ParamsError
+        If exchange_calendars does not know it.
+    """
+    if name == ALWAYS_OPEN:
+        return
+    import exchange_calendars  # noqa: PLC0415 - takes over 0.3 s
+
+    if name not in exchange_calendars.get_calendar_names():
+        raise ParamsError(f"calendar {name!r} is not 24/7 or known to exchange_calendars")
+
+
 @lru_cache(maxsize=8)
 def _calendar(name: str, first_year: int, last_year: int):  # noqa: ANN202 - lazy library type
     """Exchange calendar over whole years, so that no answer depends on today."""
     import exchange_calendars  # noqa: PLC0415 - takes over 0.3 s
 
-    if name not in exchange_calendars.get_calendar_names():
-        raise ParamsError(f"calendar {name!r} is not 24/7 or known to exchange_calendars")
+    check_calendar(name)
     start, end = f"{first_year}-01-01", f"{last_year}-12-31"
     try:
         return exchange_calendars.get_calendar(name, start=start, end=end)
@@ -240,10 +255,16 @@ def expected_times(
         return pd.date_range(start, last, freq=length, unit="ns", name="time")
     if interval.endswith("w") or (interval.endswith("d") and interval != "1d"):
         raise ParamsError(f"{calendar} bars are 1d or shorter, was {interval}")
-    days = _calendar(calendar, first.year, last.year)
+    ends = _ends_of_years(interval, calendar, first.year, last.year)
+    return ends[ends.searchsorted(first) : ends.searchsorted(last, side="right")]
+
+
+@lru_cache(maxsize=8)
+def _ends_of_years(interval: str, calendar: str, first: int, last: int) -> pd.DatetimeIndex:
+    """Ends of an exchange's bars over whole years; a stream asks again at every session."""
+    days, length = _calendar(calendar, first, last), interval_length(interval)
     ends = _session_ends(days.opens, days.closes, length) if interval != "1d" else days.closes
-    ends = pd.DatetimeIndex(ends).as_unit("ns").rename("time")
-    return ends[(ends >= first) & (ends <= last)]
+    return pd.DatetimeIndex(ends).as_unit("ns").rename("time")
 
 
 def _session_ends(opens: pd.Series, closes: pd.Series, length: pd.Timedelta) -> pd.DatetimeIndex:

@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from signalkit.features.catalog import CATALOG, KINDS, Feature, find
 from signalkit.features.gaps import MAX_GAP, Clock
 from signalkit.features.inputs import of_bars, of_news
 from signalkit.features.talib_columns import talib_names
-from signalkit.kernels import Engine, Program, threads
+from signalkit.kernels import Engine, Node, Program, threads
 from signalkit.kernels.graph import costs
 
 
@@ -57,7 +58,7 @@ def select(
     others = _of_kinds(windows or {})
     taken = [n for n, f in CATALOG.items() if families is None or f.family in families]
     if names:
-        asked = [find(name).name for name in names]
+        asked = [feature.name for feature in _found(names)]
         taken = [name for name in CATALOG if name in set(asked)]
         taken += [name for name in asked if name not in taken]
     for kind, own in others.items():
@@ -74,14 +75,33 @@ def _of_kinds(windows: Mapping[str, Sequence[int | Sequence[int]]]) -> dict[str,
     named = {}
     for kind, asked in windows.items():
         _check_known("features.windows", kind, list(KINDS))
-        if not asked:
+        if isinstance(asked, Sequence) and not asked:
             raise ParamsError(f"features.windows.{kind}: has no window; name one, or leave it out")
-        each = [(w,) if isinstance(w, int) else tuple(w) for w in asked]
+        each = _each(kind, asked)
         try:
             named[kind] = [KINDS[kind].feature(one).name for one in each]
         except ParamsError as cause:
             raise ParamsError(f"features.windows.{kind}: {cause}") from None
     return named
+
+
+def _each(kind: str, asked: Sequence[int | Sequence[int]]) -> list[tuple[int, ...]]:
+    """The windows of each feature of a kind, whole numbers all."""
+    if isinstance(asked, Sequence) and not isinstance(asked, str):
+        each = [tuple(w) if isinstance(w, list | tuple) else (w,) for w in asked]
+        if all(isinstance(w, Integral) and not isinstance(w, bool) for one in each for w in one):
+            return [tuple(int(w) for w in one) for one in each]
+    raise ParamsError(
+        f"features.windows.{kind}: takes a list of whole numbers of bars, or of lists of them,"
+        f" was {asked!r}"
+    )
+
+
+def _found(names: Sequence[str]) -> list[Feature]:
+    """The features of some names, each once, as they were asked."""
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise ParamsError(f"features.names is a list of names, such as ['rsi_14'], was {names!r}")
+    return list({feature.name: feature for feature in map(find, names)}.values())
 
 
 def _check_known(place: str, name: str, known: Sequence[str]) -> None:
@@ -93,7 +113,7 @@ def _check_known(place: str, name: str, known: Sequence[str]) -> None:
 
 
 def chosen(names: Sequence[str] | None, *, with_news: bool) -> list[Feature]:
-    """Features asked for; without names all, or all that need no news where there are none.
+    """Features as asked for; without names all, or all that need no news where there are none.
 
     Raises
     ------
@@ -104,7 +124,7 @@ def chosen(names: Sequence[str] | None, *, with_news: bool) -> list[Feature]:
         raise ParamsError("features.names: no feature is asked for; leave names out for all")
     if names is None:
         return [f for f in CATALOG.values() if with_news or not f.reads_news]
-    found = [CATALOG[name] for name in select(names=names)]
+    found = _found(names)
     lacking = [feature.name for feature in found if feature.reads_news and not with_news]
     if lacking:
         raise ParamsError(f"features: {lacking[0]} reads news; name some in collection.news")
@@ -128,7 +148,7 @@ def build(
         Bars indexed by bar end, or a panel indexed by (symbol, time).
     names : sequence of str, optional
         Features of `CATALOG`, or with windows of your own (`rsi_21`); if omitted all, or all
-        that need no news where there are none.
+        that need no news where there are none. Columns come in this order, each once.
     news : DataFrame indexed by known_at, optional
         `symbols` (tuple) and `sentiment`; of one symbol's bars all items count.
     interval : str, optional
@@ -158,8 +178,9 @@ def build(
     Peak memory is the result, one copy of the bars and some megabytes a thread.
     """
     features = chosen(names, with_news=news is not None)
+    clock = Clock(interval, calendar, max_gap)
     check(bars)
-    matrix = _Matrix(features, Clock(interval, calendar, max_gap), bars)
+    matrix = _Matrix(features, clock, bars)
     with ThreadPoolExecutor(threads()) as pool:
         begin = 0
         for symbol, block in by_symbol(bars):
@@ -176,15 +197,22 @@ class _Matrix:
     def __init__(self, features: Sequence[Feature], clock: Clock, bars: pd.DataFrame) -> None:
         self._features, self._clock = features, clock
         self._news = any(feature.reads_news for feature in features)
-        symbols = bars.index.unique("symbol").size if bars.index.nlevels > 1 else 1
-        self._parts = _shares(tuple(features), -(-threads() // max(symbols, 1)))
+        panel = bars.index.nlevels > 1
+        lengths = np.bincount(bars.index.codes[0]) if panel else np.array([len(bars)])
+        longest, symbols = lengths.max(initial=0), np.count_nonzero(lengths)
+        # a column that is warm-up from end to end takes no memory of its window
+        nodes = tuple(f.node if f.warmup < longest else None for f in features)
+        self._parts = _shares(nodes, -(-threads() // max(symbols, 1)))
         self._waiting: list[tuple[pd.DataFrame, int, Future]] = []
         self.out = np.empty((len(features), len(bars)))
+        self.out[[node is None for node in nodes]] = np.nan
 
     def fill(
         self, pool: ThreadPoolExecutor, bars: pd.DataFrame, news: pd.DataFrame | None, begin: int
     ) -> None:
         """Begin to write one symbol's columns from `begin` on."""
+        if bars.empty:
+            return
         rows = of_bars(bars, with_news=self._news)
         ends = bars.index.as_unit("ns").asi8
         if self._news:
@@ -205,17 +233,16 @@ class _Matrix:
 
 
 @lru_cache(maxsize=32)
-def _shares(features: tuple[Feature, ...], count: int) -> list[tuple[Program, np.ndarray]]:
+def _shares(nodes: tuple[Node | None, ...], count: int) -> list[tuple[Program, np.ndarray]]:
     """Neighbouring columns in shares of about the same work, with their rows in the result."""
-    rows = [row for row, feature in enumerate(features) if feature.node is not None]
+    rows = [row for row, node in enumerate(nodes) if node is not None]
     if not rows:
         return []
-    nodes = [features[row].node for row in rows]
-    upto = costs(nodes)
+    upto = costs([nodes[row] for row in rows])
     edges = np.searchsorted(upto, upto[-1] * np.arange(1, count) / count)
     parts = np.split(np.arange(len(rows)), np.unique(edges))
     return [
-        (Program([nodes[i] for i in part]), np.array([rows[i] for i in part]))
+        (Program([nodes[rows[i]] for i in part]), np.array([rows[i] for i in part]))
         for part in parts
         if len(part)
     ]

@@ -138,6 +138,8 @@ class _Column:
     reads_news: bool
 
     def __call__(self, bars: pd.DataFrame, news: pd.DataFrame | None = None) -> np.ndarray:
+        if self.reads_news and news is None:
+            raise ParamsError("the feature reads news; give the news of the symbol beside its bars")
         inputs = of_bars(bars, with_news=self.reads_news)
         if self.reads_news:
             of_news(inputs, bars.index.as_unit("ns").asi8, news, begun=None)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from signalkit.bars import ALWAYS_OPEN, expected_times, interval_length
+from signalkit.bars import ALWAYS_OPEN, check_calendar, expected_times, interval_length
+from signalkit.errors import ParamsError
 
 MAX_GAP = 10
 
@@ -24,11 +25,24 @@ class Clock:
         "24/7" or an exchange code.
     max_gap : int
         Missing bars in a row that are bridged: the next bar follows on the last one.
+
+    Raises
+    ------
+    ParamsError
+        If the interval or calendar is not known, or `max_gap` is below 0.
     """
 
     interval: str | None = None
     calendar: str = ALWAYS_OPEN
     max_gap: int = MAX_GAP
+
+    def __post_init__(self) -> None:
+        """Refuse at once what would else be found at the first gap of a stream."""
+        if self.interval is not None:
+            interval_length(self.interval)
+        check_calendar(self.calendar)
+        if self.max_gap < 0:
+            raise ParamsError(f"max_gap must be 0 bars or more, was {self.max_gap}")
 
     def missing(self, ends: np.ndarray) -> np.ndarray:
         """Number of bars missing before each of some bar ends; none before the first.

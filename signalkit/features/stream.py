@@ -10,9 +10,11 @@ import json
 import math
 import os
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import pandas as pd
@@ -27,7 +29,12 @@ from signalkit.kernels import INPUTS, Engine, Program
 
 _DAY, _NEWS = INPUTS.index("day"), INPUTS.index("news_count")
 _DAY_LENGTH = 86_400_000_000_000
-_FORMAT = "signalkit stream 1"
+_FORMAT = "signalkit stream 2"
+# what zipfile, numpy and json say of bytes that are none of theirs
+_UNREADABLE = (
+    OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, OverflowError,
+    zipfile.BadZipFile, zlib.error, TokenError,
+)  # fmt: skip
 
 
 class Stream:
@@ -36,8 +43,9 @@ class Stream:
     Parameters
     ----------
     names : sequence of str, optional
-        Features; if omitted all that need no news. Functions of whole bars (registered ones,
-        TA-Lib's) cannot be streamed.
+        Features, in the order of the numbers that come out; if omitted all that need no news.
+        One asked for twice comes once. Functions of whole bars (registered ones, TA-Lib's)
+        cannot be streamed.
     interval : str, optional
         Spacing of the bars; without it every bar follows on the one before.
     calendar : str
@@ -54,10 +62,10 @@ class Stream:
     --------
     >>> from signalkit.causality import probe_bars
     >>> stream = Stream(["return_1"])
-    >>> for bar in probe_bars(2).itertuples():
+    >>> for bar in probe_bars(20).itertuples():
     ...     values = stream.update(*bar)
     >>> float(values.round(4)[0])
-    -0.0019
+    0.003
     """
 
     def __init__(
@@ -109,7 +117,7 @@ class Stream:
         Returns
         -------
         array of shape (n_features,)
-            In the order of `names`; NaN in warm-up.
+            In the order of `stream.names`; NaN in warm-up.
 
         Raises
         ------
@@ -128,13 +136,14 @@ class Stream:
                 f"the bar of {time:%Y-%m-%d %H:%M}Z breaks the rule low <= open, close <= high, all"
                 f" finite and above 0, volume 0 or more: {bar}"
             )
-        if self._last is not None and self._missing(moment) > self._clock.max_gap:
+        fresh = self._last is not None and self._missing(moment) > self._clock.max_gap
+        if self._reads_news:
+            self._bar[_NEWS:, 0] = self._group(news)
+        if fresh:
             self._engine.restart()
         self._bar[:5, 0] = bar
         self._bar[_DAY, 0], second = divmod(moment, _DAY_LENGTH)
         self._bar[_DAY + 1, 0] = second / 1e9
-        if self._reads_news:
-            self._bar[_NEWS:, 0] = self._group(news)
         out = np.empty((len(self.names), 1))
         self._engine.feed(self._bar, out, self._holes, span=(0, 1, 0))
         self._last = moment
@@ -222,6 +231,11 @@ class Stream:
         ----------
         path : Path or str
             The file; one that is there is replaced.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be written.
         """
         about = {
             "format": _FORMAT,
@@ -233,10 +247,13 @@ class Stream:
         }
         target = Path(path)
         part = target.with_name(f".{target.name}.part")
-        with part.open("wb") as file:
-            text = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
-            np.savez(file, about=text, work=self._engine.work, state=self._engine.state)
-        os.replace(part, target)
+        text = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
+        try:
+            with part.open("wb") as file:
+                np.savez(file, about=text, work=self._engine.work, state=self._engine.state)
+            os.replace(part, target)
+        except OSError as cause:
+            raise StoreError(f"{target} cannot be written: {cause}") from None
 
     @classmethod
     def load(cls, path: Path | str) -> Stream:
@@ -258,24 +275,23 @@ class Stream:
                 work, state = file["work"], file["state"]
             if about["format"] != _FORMAT:
                 raise ValueError(f"its format is {about['format']!r}")
-            written, cur_seen = about["code"], about["places"]
+            written, last = about["code"], about["last"]
+            cur, seen = (int(number) for number in about["places"])
             stream = cls(about["names"], **about["clock"])
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as cause:
+            stream._last = None if last is None else pd.Timestamp(int(last), tz="UTC").value
+        except _UNREADABLE as cause:
             raise StoreError(f"{path} holds no stream of ours ({cause})") from None
         if written != _code():
             raise StoreError(
-                f"{path} was written by other code, so its numbers would not be those of build;"
-                " feed the bars from the first one again"
+                f"{path} was written by other code or libraries, so its numbers would not be those"
+                " of build; feed the bars from the first one again"
             )
-        engine = stream._engine
-        if work.shape != engine.work.shape or state.shape != engine.state.shape:
+        if not stream._engine.take(work, state, cur, seen):
             raise StoreError(f"{path} was changed: its memory does not fit its features")
-        engine.work, engine.state = np.ascontiguousarray(work), np.ascontiguousarray(state)
-        engine.cur, engine.seen = (int(number) for number in cur_seen)
-        stream._last = about["last"]
         return stream
 
 
 def _code() -> str:
-    """Hash of the code that features are made by."""
-    return lineage.digest(lineage.code(("signalkit.features",)))
+    """Hash of the code that features are made by, and of the versions of what compiles it."""
+    kernels = lineage.libraries(("signalkit.kernels",))
+    return lineage.digest([lineage.code(("signalkit.features",)), kernels])

@@ -124,10 +124,14 @@ def root(work, state, row, rate, cur, n):
 
 @njit
 def log_ratio(work, state, row, rate, cur, n):
-    """Logarithm of the first input over the second, exact for ratios near 1."""
+    """Logarithm of the first input over the second, exact for any ratio."""
     x, z, y = work[row[A]], work[row[B]], work[row[OUT]]
     for i in range(cur, cur + n):
-        y[i] = math.log1p((x[i] - z[i]) / z[i])
+        # near 1 the difference has all its digits; far below it -1 + ratio has lost them
+        if x[i] < 0.5 * z[i]:
+            y[i] = math.log(x[i] / z[i])
+        else:
+            y[i] = math.log1p((x[i] - z[i]) / z[i])
 
 
 @njit

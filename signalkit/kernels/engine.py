@@ -22,6 +22,8 @@ from signalkit.kernels.graph import INPUTS, Node, Program
 
 # bars at once: the work table of a whole catalogue stays in a core's own cache
 _CHUNK = 512
+# more bars than any engine will see
+_FOREVER = 2**62
 
 
 @njit(nogil=True)
@@ -182,6 +184,22 @@ class Engine:
         self.state = np.zeros(self._program.states)
         self.cur, self.seen = self._program.reach, 0
 
+    def take(self, work: np.ndarray, state: np.ndarray, cur: int, seen: int) -> bool:
+        """Go on from the memory of an engine of this program; whether it can be one.
+
+        Kernels trust the places that they find in their memory, so each is looked at.
+        """
+        like = [(work, self.work), (state, self.state)]
+        fits = all(one.shape == own.shape and one.dtype == own.dtype for one, own in like)
+        inside = self._program.reach <= cur <= self.work.shape[1] and 0 <= seen < _FOREVER
+        if not (fits and inside):
+            return False
+        if not all(state[at] in range(n) for at, n in self._program.places.items()):
+            return False
+        self.work, self.state = np.ascontiguousarray(work), np.ascontiguousarray(state)
+        self.cur, self.seen = cur, seen
+        return True
+
     def feed(
         self,
         bars: np.ndarray,
@@ -223,14 +241,15 @@ def evaluate(columns: Sequence[Node], **inputs: np.ndarray) -> np.ndarray:
     Returns
     -------
     array of shape (n_columns, n_bars)
-        NaN in warm-up.
+        NaN in warm-up. A column whose warm-up is all of the bars takes no memory of its window.
     """
     length = max(len(values) for values in inputs.values())
     # rows that no column reads stay as they are
     bars = np.empty((max(INPUTS.index(name) for name in inputs) + 1, length))
     for name, values in inputs.items():
         bars[INPUTS.index(name)] = values
-    out = np.empty((len(columns), length))
-    holes = np.full(len(columns), -1)
-    Engine(Program(columns)).feed(bars, out, holes, span=(0, length, 0))
+    out = np.full((len(columns), length), np.nan)
+    rows = np.array([row for row, column in enumerate(columns) if column.warmup < length], int)
+    engine = Engine(Program([columns[row] for row in rows]), rows)
+    engine.feed(bars, out, np.full(len(columns), -1), span=(0, length, 0))
     return out

@@ -25,11 +25,15 @@ INPUTS = (
 
 @dataclass(frozen=True)
 class Kernel:
-    """What the graph must know of a kernel; windows are p and q of its node."""
+    """What the graph must know of a kernel; windows are p and q of its node.
+
+    `places` is how many places its first state may name, 0 where it names none.
+    """
 
     code: int
     outputs: int = 1
     states: Callable[[int], int] = lambda p: 0
+    places: Callable[[int], int] = lambda p: 0
     reach: Callable[[int], int] = lambda p: 0
     warmup: Callable[[int, int], int] = lambda p, q: 0
     cost: float = 1.0
@@ -41,6 +45,7 @@ def _blocks(fields: int, outputs: int = 1, cost: float = 1.0) -> Callable[[int],
         code,
         outputs,
         states=lambda p: 1 + fields * (p + 2),
+        places=lambda p: p,
         reach=lambda p: p,
         warmup=lambda p, q: p - 1,
         cost=cost,
@@ -87,6 +92,7 @@ _ORDER: dict[str, Callable[[int], Kernel]] = {
     "window_slope": lambda code: Kernel(
         code,
         states=lambda p: 4 + 3 * (p + 1),
+        places=lambda p: p - 1,
         reach=lambda p: p,
         warmup=lambda p, q: p - 2,
         cost=4,
@@ -96,6 +102,7 @@ _ORDER: dict[str, Callable[[int], Kernel]] = {
     "window_rank": lambda code: Kernel(
         code,
         states=lambda p: 1 + p,
+        places=lambda p: p + 1,
         reach=lambda p: p,
         warmup=lambda p, q: p - 1,
         cost=20,
@@ -259,12 +266,15 @@ class Program:
         One number a kernel.
     results : array of int, shape (n_columns,)
         Row of each column.
+    places : dict of int to int
+        States that name a place, and how many places there are.
     rows, states, reach : int
         Rows of the work table, numbers of state, and bars back that a kernel looks.
     """
 
     def __init__(self, columns: Sequence[Node]) -> None:
         self._place: dict[Node, int] = {}
+        self.places: dict[int, int] = {}
         self.rows, self.states, self.reach = len(INPUTS), 0, 1
         lines: list[list[int]] = []
         rates: list[float] = []
@@ -289,6 +299,8 @@ class Program:
             lines.append([kernel.code, self.rows, *read, column.p, column.q, self.states])
             rates.append(column.rate)
             self._place[column] = self.rows
+            if places := kernel.places(column.p):
+                self.places[self.states] = places
             self.rows += kernel.outputs
             self.states += kernel.states(column.p)
             self.reach = max(self.reach, kernel.reach(column.p))

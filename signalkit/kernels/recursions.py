@@ -89,15 +89,15 @@ def trend_strength(work, state, row, rate, cur, n):
 def decayed_mean(work, state, row, rate, cur, n):
     """Mean of all items so far, weights times the rate at every bar; 0 without any.
 
-    Inputs: number and sum of each bar's items. State: weight and weighted sum; items whose
-    weight has fallen under a billionth of a thousandth are forgotten.
+    Inputs: number and sum of each bar's items. State: weight of the items and their mean,
+    which stays when their weight has grown too small for a number.
     """
     count, total, y, s = work[row[A]], work[row[B]], work[row[OUT]], row[STATE]
-    weight, value = state[s], state[s + 1]
+    weight, mean = state[s], state[s + 1]
     for i in range(cur, cur + n):
-        weight = weight * rate + count[i]
-        value = value * rate + total[i]
-        if weight < 1e-12:
-            weight, value = 0.0, 0.0
-        y[i] = value / weight if weight > 0.0 else 0.0
-    state[s], state[s + 1] = weight, value
+        weight = weight * rate
+        if count[i] > 0.0:
+            mean = (mean * weight + total[i]) / (weight + count[i])
+            weight += count[i]
+        y[i] = mean
+    state[s], state[s + 1] = weight, mean

@@ -173,7 +173,8 @@ def window_rank(work, state, row, rate, cur, n):
 def _exchange(held, count, value, oldest):
     """Put a value into `count` sorted ones; if that fills the place, the oldest makes room."""
     place = _first_at_least(held, count, value)
-    gone = count if count < len(held) else _first_at_least(held, count, oldest)
+    last = len(held) - 1
+    gone = count if count <= last else min(_first_at_least(held, count, oldest), last)
     if gone < place:
         place -= 1
         for k in range(gone, place):

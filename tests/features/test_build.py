@@ -1,12 +1,14 @@
 """build.py: matrices of panels and of the sample, and the bars nobody wishes for."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
 import talib
 
 from signalkit import collection
-from signalkit.causality import probe_bars
+from signalkit.causality import probe_bars, probe_news
 from signalkit.errors import DataError, ParamsError
 from signalkit.features import CATALOG, build, select
 
@@ -147,7 +149,7 @@ def test_the_bars_stay_as_they_are():
 def test_names_choose_columns_and_nothing_else():
     bars = probe_bars(80)
     got = build(bars, ["rsi_14", "return_1"])
-    assert sorted(got.columns) == ["return_1", "rsi_14"]
+    assert list(got.columns) == ["rsi_14", "return_1"]
     pd.testing.assert_frame_equal(got, build(bars)[list(got.columns)], check_exact=True)
 
 
@@ -168,6 +170,21 @@ def test_names_override_families():
         ({"names": ["rsy_14"]}, r"features\.names: 'rsy_14' .*did you mean 'rsi_14'"),
         ({"families": ["volum"]}, r"features\.families: 'volum' .*did you mean 'volume'"),
         ({"families": ["zzz"]}, "'zzz' is not in the catalogue; known are calendar, lagged"),
+        ({"names": "rsi_14"}, "a list of names, such as .*, was 'rsi_14'"),
+        ({"names": ["rsi_14", None]}, "a list of names"),
+        (
+            {"windows": {"rsi": 7}},
+            r"features\.windows\.rsi: takes a list of whole numbers of bars.*, was 7",
+        ),
+        (
+            {"windows": {"rsi": "7"}},
+            r"features\.windows\.rsi: takes a list of whole numbers of bars.*, was '7'",
+        ),
+        (
+            {"windows": {"rsi": [7.5]}},
+            r"features\.windows\.rsi: takes a list of whole numbers of bars.*, was \[7\.5\]",
+        ),
+        ({"windows": {"return": [True]}}, "return: takes a list of whole numbers of bars"),
         ({"windows": {"rsj": [7]}}, r"features\.windows: 'rsj' .*did you mean 'rsi'"),
         ({"windows": {"rsi": [[7, 9]]}}, "'rsi_7_9': rsi takes 1 windows, as in rsi_14"),
         ({"windows": {"rsi": [1]}}, "'rsi_1': windows are 2 to 100000 bars, was 1"),
@@ -208,7 +225,7 @@ def test_warm_up_is_blank_also_where_a_function_gives_values(catalogue):
 def test_any_window_may_be_asked_for_by_name():
     bars = probe_bars(120)
     got = build(bars, ["return_7", "rsi_14"])
-    assert list(got.columns) == ["rsi_14", "return_7"]
+    assert list(got.columns) == ["return_7", "rsi_14"]
     np.testing.assert_allclose(got["return_7"], np.log(bars["close"] / bars["close"].shift(7)))
     assert got["return_7"].isna().sum() == CATALOG["return_7"].warmup == 7
     assert "return_7" not in CATALOG  # asked for, not entered
@@ -243,6 +260,29 @@ def test_windows_leave_what_is_asked_for_by_name():
 def test_windows_that_a_kind_does_not_take_are_refused_with_their_place(windows, says):
     with pytest.raises(ParamsError, match=says):
         select(names=["rsi_14"], windows=windows)
+
+
+def test_windows_may_be_whole_numbers_of_numpy():
+    assert select(names=["rsi_14"], windows={"rsi": [np.int64(7)]}) == ["rsi_14", "rsi_7"]
+
+
+def test_a_table_without_bars_has_columns_and_no_rows():
+    bars = probe_bars(50)
+    news = probe_news(bars)
+    assert build(bars.iloc[:0], news=news).shape == (0, len(CATALOG))
+    assert build(panel(A=bars).iloc[:0], news=news).shape == (0, len(CATALOG))
+
+
+def test_windows_longer_than_the_history_take_no_memory():
+    bars = panel(A=probe_bars(300), B=probe_bars(100, seed=2))
+    names = ["return_1", "std_100000", "quantile_position_100000", "std_200"]
+    build(bars, names)  # what is compiled and kept is not the table's
+    tracemalloc.start()
+    got = build(bars, names)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20  # two work tables of 100,000 bars are 80 MB
+    assert got.notna().sum().tolist() == [299 + 99, 0, 0, 100]
 
 
 def test_functions_of_talib_come_after_the_catalogue():

@@ -71,6 +71,15 @@ def test_each_symbol_has_gaps_of_its_own():
     pd.testing.assert_frame_equal(got.loc["B"], whole, check_exact=True, check_freq=False)
 
 
+def test_news_of_a_long_gap_belong_to_the_first_bar_after_it():
+    bars = without(probe_bars(300), 150, 60)
+    known = bars.index[149] + pd.to_timedelta([1, 30, 59], "h")
+    news = pd.DataFrame({"symbols": [()] * 3, "sentiment": 0.5}, known)
+    got = build(bars, ["news_mood_1", "news_count_24"], news, interval="1h")
+    assert got["news_mood_1"].iloc[148:153].tolist() == [0.0, 0.0, 1.5, 0.0, 0.0]
+    assert got["news_count_24"].iloc[150:].isna().sum() == CATALOG["news_count_24"].warmup
+
+
 def test_functions_of_whole_bars_are_called_anew_after_a_long_gap():
     bars = without(probe_bars(300), 150, 30)
     name = "talib_EMA_timeperiod_20"

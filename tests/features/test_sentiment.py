@@ -43,6 +43,43 @@ def test_counts_tones_and_their_change_on_a_case_worked_by_hand():
     assert got["news_tone_change_24_120"] == pytest.approx(0.4 - (0.5 - 0.1 + 0.8 - 1.0) / 4)
 
 
+def tone_of(scores):
+    return np.mean(scores) if len(scores) else 0.0
+
+
+def of_items(place, score, at):
+    """Every feature of news at one bar, from the items one by one."""
+    age = at - place
+    age, score = age[age >= 0], score[age >= 0]
+    day, week = score[age < 24], score[age < 120]
+    weight = 0.5 ** (age / 12)
+    return {
+        "news_count_24": np.log(1 + len(day)),
+        "news_mood_4": score[age < 4].sum(),
+        "news_tone_24": tone_of(day),
+        "news_decayed_tone_12": (weight * score).sum() / weight.sum() if len(age) else 0.0,
+        "news_dispersion_24": np.std(day) if len(day) else 0.0,
+        "news_tone_change_24_120": tone_of(day) - tone_of(week),
+        "news_surprise_24_120": np.log((1 + len(day)) / (1 + len(week) * 24 / 120)),
+    }
+
+
+@pytest.mark.parametrize("quiet", [0, 2000])
+def test_features_of_news_are_those_of_a_loop_over_the_items(quiet):
+    rng = np.random.default_rng(quiet)
+    bars = causality.probe_bars(900 + quiet)
+    # after 2,000 bars without items the weights of the old ones are 1e-50
+    place = np.sort(np.r_[rng.integers(1, 400, 300), 400 + quiet + rng.integers(0, 500, 100)])
+    score = rng.uniform(-1, 1, 400).round(2)
+    known = bars.index[place] - pd.to_timedelta(rng.integers(0, 3600, 400), "s")
+    news = pd.DataFrame({"symbols": [()] * 400, "sentiment": score}, known)
+    got = build(bars, OF_NEWS, news)
+    assert set(OF_NEWS) == set(of_items(place, score, 0))
+    for at in range(120, len(bars), 53):
+        expected = of_items(place, score, at)
+        assert got.iloc[at].to_dict() == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
 def test_items_before_the_first_bar_and_after_the_last_are_not_seen():
     news = told((0, 61, 0.9), (199, -1, 0.9))
     got = build(BARS, OF_NEWS, news)

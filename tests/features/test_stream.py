@@ -162,6 +162,37 @@ def test_a_bar_that_breaks_the_rule_is_refused_and_changes_nothing(change, says)
     assert_same(fed(stream, bars.iloc[30:]), fed(plain, bars.iloc[30:]))
 
 
+def test_a_bar_refused_for_its_news_after_a_long_gap_changes_nothing():
+    bars = probe_bars(80)
+    names = ["rsi_14", "news_mood_4"]
+    stream, plain = (Stream(names, interval="1h", max_gap=2) for _ in range(2))
+    fed(stream, bars.iloc[:50])
+    fed(plain, bars.iloc[:50])
+    with pytest.raises(DataError, match="sentiment must be from -1 to 1"):
+        stream.update(*next(bars.iloc[[70]].itertuples()), news=[2.0])
+    assert_same(fed(stream, bars.iloc[50:]), fed(plain, bars.iloc[50:]))
+
+
+def test_numbers_come_in_the_order_asked_for_each_once():
+    bars = probe_bars(60)
+    stream = Stream(["rsi_14", "return_1", "rsi_14"])
+    assert stream.names == ["rsi_14", "return_1"]
+    assert_same(fed(stream, bars), build(bars, ["rsi_14", "return_1"]))
+
+
+@pytest.mark.parametrize(
+    ("clock", "says"),
+    [
+        ({"interval": "1 hour"}, "a count and one of m, h, d, w"),
+        ({"interval": "1h", "calendar": "XNYZ"}, "calendar 'XNYZ' is not 24/7"),
+        ({"max_gap": -1}, "max_gap must be 0 bars or more, was -1"),
+    ],
+)
+def test_an_impossible_clock_is_refused_before_the_first_bar(clock, says):
+    with pytest.raises(ParamsError, match=says):
+        Stream(["rsi_14"], **clock)
+
+
 def test_extend_refuses_bars_before_the_last_one():
     bars = probe_bars(60)
     stream = Stream(["rsi_14"])
@@ -187,6 +218,14 @@ def test_a_stream_of_other_code_is_refused(tmp_path, monkeypatch):
         Stream.load(tmp_path / "stream")
 
 
+STATES = 1 + 2 * (20 + 2)  # numbers that the window of std_20 keeps
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(StoreError, match=r"nowhere/stream cannot be written"):
+        Stream(["rsi_14"]).save(tmp_path / "nowhere" / "stream")
+
+
 def changed(path, **parts):
     """The file with other parts in it."""
     with np.load(path) as file:
@@ -195,10 +234,28 @@ def changed(path, **parts):
         np.savez(file, **held | parts)
 
 
+def told(path, **words):
+    """The file with other words of its own about it."""
+    with np.load(path) as file:
+        about = json.loads(file["about"].tobytes()) | words
+    changed(path, about=np.frombuffer(json.dumps(about).encode(), dtype=np.uint8))
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
         lambda path: path.write_bytes(b"not a stream"),
+        lambda path: path.write_bytes(b""),
+        lambda path: told(path, last="soon"),
+        lambda path: told(path, last=10**30),
+        lambda path: told(path, places=[1, 2, 3]),
+        lambda path: told(path, places=[10**6, 2]),
+        lambda path: told(path, places=[300, -1]),
+        lambda path: told(path, clock={"interval": "1 hour"}),
+        lambda path: changed(path, state=np.full(STATES, 1e12)),
+        lambda path: changed(path, state=np.full(STATES, 0.5)),
+        lambda path: changed(path, state=np.full(STATES, np.nan)),
+        lambda path: changed(path, state=np.zeros(STATES, dtype=np.float32)),
         lambda path: path.write_bytes(path.read_bytes()[:-100]),
         lambda path: path.unlink(),
         lambda path: changed(path, work=np.zeros((2, 2))),
@@ -208,11 +265,10 @@ def changed(path, **parts):
         ),
         lambda path: changed(path, state=np.array([object()], dtype=object)),
     ],
-    ids=["text", "cut", "gone", "shape", "empty", "format", "pickle"],
 )
 def test_a_file_that_is_no_stream_is_refused(tmp_path, spoil):
     path = tmp_path / "stream"
-    Stream(["rsi_14"]).save(path)
+    Stream(["std_20"]).save(path)
     spoil(path)
     with pytest.raises(StoreError, match="stream"):
         Stream.load(path)

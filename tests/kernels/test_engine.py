@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import inspect
+import math
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from signalkit.kernels import INPUTS, Engine, Program, engine, evaluate
 from signalkit.kernels.graph import (
     CLOSE,
     KERNELS,
+    OPEN,
     exponential,
     highest,
     lag,
@@ -169,6 +171,19 @@ def test_a_shared_part_is_computed_once():
     one, two = Program([variance(move, 20, 1)]), Program([variance(move, 20, 1), mean(move, 5)])
     assert len(two.plan) == len(one.plan) + 1
     assert log_ratio(CLOSE, lag(CLOSE, 1)) is move
+
+
+@pytest.mark.parametrize("ratio", [1e-17, 1e-9, 1e-3, 0.5, 1 - 1e-12, 1 + 1e-12, 2.0, 1e9])
+def test_a_log_ratio_keeps_its_digits_whatever_the_ratio(ratio):
+    # the standard library, on the ratio where it is far from 1 and the difference where near
+    expected = math.log1p(ratio - 1) if 0.5 < ratio < 2 else math.log(ratio)
+    got = evaluate([log_ratio(CLOSE, OPEN)], close=np.array([ratio]), open=np.array([1.0]))
+    np.testing.assert_allclose(got[0], expected, rtol=1e-14)
+
+
+def test_a_window_longer_than_the_bars_has_no_value_and_takes_no_memory():
+    got = evaluate([mean(CLOSE, 10**12), lag(CLOSE, 1)], close=np.array([1.0, 2.0]))
+    np.testing.assert_array_equal(got, [[np.nan, np.nan], [np.nan, 1.0]])
 
 
 def test_warm_up_follows_from_the_graph():
