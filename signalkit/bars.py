@@ -97,7 +97,7 @@ def each_symbol(
     Raises
     ------
     DataError
-        What the function refuses, with the symbol before it.
+        If a panel has no bars; what the function refuses, with the symbol before it.
     """
     if panel.index.nlevels == 1:
         return function(panel)
@@ -107,6 +107,8 @@ def each_symbol(
             parts[symbol] = function(block)
         except DataError as cause:
             raise DataError(f"{symbol}: {cause}") from None
+    if not parts:
+        raise DataError("the panel has no bars; it needs at least one symbol with some")
     return pd.concat(parts, names=["symbol", "time"])
 
 

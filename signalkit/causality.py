@@ -265,7 +265,7 @@ def check_labels(
     bars : DataFrame, optional
         One symbol's bars; 150 seeded probe bars if omitted.
     at : iterable of int, optional
-        Positions of bars; if omitted, every bar that settles a label.
+        Positions of bars, at least one of which settles a label; if omitted, all that do.
     parts : sequence of str
         What is halved and doubled: the whole `bar`; its `path` from an open that stays, for
         labels whose trade begins at that open; its `range`, low or high alone, for labels
@@ -279,12 +279,17 @@ def check_labels(
     Raises
     ------
     DataError
-        If the function gives no labels, or one that is known before its bar has ended.
+        If the function gives no table of labels, one that is NaN, or one that is known before
+        its bar has ended; if no bar of `at` settles a label.
     """
     bars = probe_bars(150) if bars is None else bars
     whole = _written(function(bars), bars)
-    settling = np.unique(whole["known_at"][whole["known_at"] >= 0])
-    places = settling if at is None else np.intersect1d(settling, list(at))
+    places = settling = np.unique(whole["known_at"][whole["known_at"] >= 0])
+    if at is not None:
+        asked = list(at)
+        places = np.intersect1d(settling, asked)
+        if len(settling) and not len(places):
+            raise DataError(f"at must hold a position of a bar that settles a label, was {asked}")
     changed, unmoved = np.zeros(len(bars), dtype=bool), np.zeros(len(bars), dtype=bool)
     for place in places:
         futures = [poisoned(bars, place, scale) for scale in _SCALES]
@@ -333,6 +338,8 @@ def _written(labels: pd.DataFrame, bars: pd.DataFrame) -> np.ndarray:
     if wrong.any():
         place = labels.index[int(np.argmax(wrong))]
         raise DataError(f"the label at {place} is of no bar, or known at none that ends after it")
+    if labels["label"].isna().any():
+        raise DataError(f"the label at {labels['label'].isna().idxmax()} is NaN; leave it out")
     out = np.full(len(bars), -1, dtype=_ROW)
     out["label"][row], out["known_at"][row] = labels["label"].to_numpy(), settled
     return out

@@ -31,7 +31,10 @@ from signalkit.kernels.graph import (
 
 
 def _check_span(span: int, least: int) -> None:
-    """A window must be long enough for its estimator."""
+    """A window must be a whole number of bars, and long enough for its estimator."""
+    # a node made of 60.0 would be kept, and found again for 60, which equals it
+    if isinstance(span, bool) or not isinstance(span, int | np.integer):
+        raise ParamsError(f"a volatility window is a whole number of bars, was {span!r}")
     if span < least:
         raise ParamsError(f"a volatility window must be at least {least} bars, was {span}")
 

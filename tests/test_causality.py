@@ -289,6 +289,12 @@ def test_labels_are_checked_where_asked():
     assert check_labels(labels_of(), early_there, at=[10, 20, 2]).probes == 2 * 5
 
 
+@pytest.mark.parametrize("at", [[], [0], [9_999]])
+def test_a_check_at_bars_that_settle_nothing_is_refused_and_does_not_pass(at):
+    with pytest.raises(DataError, match=r"a bar that settles a label, was \["):
+        check_labels(labels_of(3, 2), at=at)
+
+
 def test_without_labels_nothing_is_proved():
     found = check_labels(lambda bars: labels_of()(bars).iloc[:0])
     assert not found.passed
@@ -302,6 +308,7 @@ def test_without_labels_nothing_is_proved():
         (lambda b: b["close"], "a table of label and known_at"),
         (lambda b: labels_of(3, 0)(b), "2024-01-01 00:00:00.* known at none that ends after it"),
         (lambda b: labels_of()(b).shift(1, freq="min"), "is of no bar"),
+        (lambda b: labels_of()(b).assign(label=np.nan), "2024-01-01 00:00:00.* is NaN"),
     ],
 )
 def test_refuses_what_are_no_labels(function, says):

@@ -199,7 +199,7 @@ def triple_barrier(
     check_choice("vertical", vertical, VERTICALS)
     check(bars)
     asked = bars if side is None else bars.assign(**{_SIDE: _sides(side, bars)})
-    rules = (float(upper), float(lower)), entry, touch, vertical == "sign"
+    rules = (float(upper), float(lower)), entry, touch, vertical == "sign", side is not None
     return each_symbol(asked, lambda block: _barriers(block, horizon, volatility_span, rules))
 
 
@@ -209,7 +209,10 @@ def _sides(side: Side, bars: pd.DataFrame) -> np.ndarray:
         if not side.index.isin(bars.index).all() or side.index.has_duplicates:
             raise DataError("sides are indexed by bars, each once; some are of no bar or repeated")
         side = side.reindex(bars.index).fillna(0.0)
-    found = np.asarray(side, dtype=float)
+    try:
+        found = np.asarray(side, dtype=float)
+    except (TypeError, ValueError):
+        raise ParamsError(f"a side is a number, 1, -1 or 0 for none; was {side!r}") from None
     if found.ndim and found.shape != (len(bars),):
         raise DataError(f"{found.shape} sides do not fit {len(bars)} bars; index them by the bars")
     found = np.nan_to_num(np.broadcast_to(found, len(bars)), nan=0.0)
@@ -222,7 +225,7 @@ def _sides(side: Side, bars: pd.DataFrame) -> np.ndarray:
 
 def _barriers(bars: pd.DataFrame, horizon: int, span: int, rules: tuple) -> pd.DataFrame:
     """One symbol's labels."""
-    multiples, entry, touch, by_sign = rules
+    multiples, entry, touch, by_sign, sided = rules
     if len(bars) < span + 2 + (entry == "next_close"):
         raise DataError(
             f"a volatility over {span} bars and a bar to settle a label need at least"
@@ -233,7 +236,7 @@ def _barriers(bars: pd.DataFrame, horizon: int, span: int, rules: tuple) -> pd.D
     watched = (high, low) if touch == "high_low" else (close, close)
     paid = {"close": close, "next_close": close[1:], "next_open": open_[1:]}[entry]
     width = realised(close, span)
-    side = _column(bars, _SIDE) if _SIDE in bars else close[:0]
+    side = _column(bars, _SIDE) if sided else close[:0]  # bars may have a column of that name
     rows, label, known_at = _settle(
         (*watched, close, paid),
         bars.index.asi8,
@@ -289,5 +292,7 @@ def meta_label(
     ParamsError, DataError
         As `triple_barrier` does.
     """
+    if side is None:
+        raise ParamsError("a meta-label judges a side; give 1, -1 or one for each bar")
     met = triple_barrier(bars, horizon, side=side, vertical=vertical, **barriers)
     return met.assign(label=(met["label"] > 0).astype(float))

@@ -30,13 +30,15 @@ ESTIMATORS: dict[str, tuple[tuple[str, ...], int]] = {
 
 
 def check_horizon(horizon: int, least: int = 1) -> None:
-    """Refuse a horizon that is too short.
+    """Refuse a horizon that is too short, or no whole number of bars.
 
     Raises
     ------
     ParamsError
-        If it is less than `least` bars.
+        If it is not an int, or less than `least` bars.
     """
+    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer):
+        raise ParamsError(f"labeling.horizon is a whole number of bars, was {horizon!r}")
     if horizon < least:
         bars = "1 bar" if least == 1 else f"{least} bars"
         raise ParamsError(f"labeling.horizon must be at least {bars}, was {horizon}")
@@ -155,7 +157,8 @@ def signal_direction(
     Raises
     ------
     ParamsError
-        If `horizon` is less than 1, `threshold` is negative or the scale unknown.
+        If `horizon` is less than 1, `threshold` is negative, the scale unknown, or
+        `volatility_span` is read and less than 2.
     DataError
         If a symbol has too few bars for one label.
     """
@@ -164,20 +167,22 @@ def signal_direction(
     check_horizon(horizon)
     check_choice("scale", scale, SCALES)
     check(bars)
-    span = volatility_span if scale == "volatility" else 0
+    span = volatility_span if scale == "volatility" else None
     return each_symbol(bars, lambda block: _direction(block, horizon, threshold, span))
 
 
-def _direction(bars: pd.DataFrame, horizon: int, threshold: float, span: int) -> pd.DataFrame:
-    """One symbol's directions; a span of 0 is a fixed threshold."""
-    if len(bars) <= horizon + span:
+def _direction(
+    bars: pd.DataFrame, horizon: int, threshold: float, span: int | None
+) -> pd.DataFrame:
+    """One symbol's directions; without a span the threshold is fixed."""
+    if span is not None and len(bars) <= horizon + span:
         raise DataError(
             f"a horizon of {horizon} and a volatility over {span} bars need at least"
             f" {horizon + span + 1}, there are {len(bars)}; shorten one of them"
         )
     moves = _forward_return(bars, horizon)
     limit = np.full(len(moves), threshold)
-    if span:
+    if span is not None:
         expected = volatility.realised(bars["close"].to_numpy(copy=True), span)
         limit = threshold * expected[: len(moves)] * np.sqrt(horizon)
     move = moves["label"].to_numpy()

@@ -40,6 +40,7 @@ def _kinds() -> dict[str, tuple[Kind, dict[str, object]]]:
         options = {"entry": entry, "volatility_span": _SPAN}
         kinds[f"triple_barrier {entry}"] = triple_barrier, options
         kinds[f"triple_barrier {entry} touch close"] = triple_barrier, options | {"touch": "close"}
+        kinds[f"triple_barrier {entry} sign"] = triple_barrier, options | {"vertical": "sign"}
     for name, side in (("long", 1), ("short", -1)):
         kinds[f"meta_label {name}"] = meta_label, {"side": side, "volatility_span": _SPAN}
     return kinds

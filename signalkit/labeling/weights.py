@@ -50,6 +50,11 @@ def spans(labels: pd.DataFrame, bars: pd.DataFrame | None = None) -> Spans:
     """
     if labels.empty:
         raise DataError("there are no labels; weights need at least one")
+    order = _in_blocks(labels.index)
+    if order is not None:
+        found = spans(labels.iloc[order], bars)
+        back = np.argsort(order)
+        return Spans(found.first[back], found.last[back], found.clock)
     known = {} if bars is None else {name: block.index for name, block in by_symbol(bars)}
     first, last, clocks, start = [], [], {}, 0
     for symbol, block in by_symbol(labels):
@@ -67,6 +72,17 @@ def spans(labels: pd.DataFrame, bars: pd.DataFrame | None = None) -> Spans:
         last.append(end + start)
         clocks[symbol], start = clock, start + len(clock)
     return Spans(np.concatenate(first), np.concatenate(last), _stacked(clocks, labels.index))
+
+
+def _in_blocks(index: pd.Index) -> np.ndarray | None:
+    """Positions that bring the rows of each symbol together, None where they are.
+
+    Labels that were drawn, or lie in order of time, have their symbols mixed.
+    """
+    if index.nlevels == 1:
+        return None
+    codes, _ = pd.factorize(index.get_level_values("symbol"))
+    return None if (np.diff(codes) >= 0).all() else np.argsort(codes, kind="stable")
 
 
 def _clock(times: pd.DatetimeIndex, settled: pd.DatetimeIndex) -> pd.DatetimeIndex:
@@ -124,7 +140,7 @@ def concurrency(labels: pd.DataFrame, *, bars: pd.DataFrame | None = None) -> pd
 
     Returns
     -------
-    Series indexed by the bars
+    Series indexed by the bars of the symbols that have labels
         A count; labels of other symbols do not overlap.
     """
     found = spans(labels, bars)
@@ -235,6 +251,8 @@ def time_decay(unique: pd.Series, *, last: float) -> pd.Series:
     ------
     ParamsError
         If `last` is not above -1 and at most 1.
+    DataError
+        If there is no label.
 
     Examples
     --------
@@ -244,6 +262,8 @@ def time_decay(unique: pd.Series, *, last: float) -> pd.Series:
     """
     if not -1 < last <= 1:
         raise ParamsError(f"the last weight must be above -1 and at most 1, was {last}")
+    if unique.empty:
+        raise DataError("there are no labels; weights need at least one")
     times = unique.index.get_level_values(-1)
     age = unique.groupby(times).sum().cumsum()
     whole = age.iloc[-1]

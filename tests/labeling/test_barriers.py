@@ -261,6 +261,19 @@ def test_sides_are_found_by_their_bars_in_a_panel():
         pd.testing.assert_frame_equal(got.loc[symbol], kept, check_exact=True, check_freq=False)
 
 
+@pytest.mark.parametrize("mine", [0.0, -1.0, "buy"])
+def test_a_column_of_the_bars_that_is_called_side_is_no_side(mine):
+    bars = probe_bars(60)
+    got = triple_barrier(bars.assign(side=mine), 5, volatility_span=8, lower=3.0)
+    plain = triple_barrier(bars, 5, volatility_span=8, lower=3.0)
+    pd.testing.assert_frame_equal(got, plain, check_exact=True)
+
+
+def test_a_meta_label_needs_a_side():
+    with pytest.raises(ParamsError, match="judges a side"):
+        meta_label(probe_bars(60), None, 5, volatility_span=8)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "says"),
     [
@@ -273,7 +286,10 @@ def test_sides_are_found_by_their_bars_in_a_panel():
         ({"volatility_span": 1}, ParamsError, "at least 2"),
         ({"volatility_span": 11}, DataError, "at least 13, there are 12"),
         ({"volatility_span": 10, "entry": "next_close"}, DataError, "at least 13, there are 12"),
+        ({"horizon": 2.5}, ParamsError, "horizon is a whole number of bars, was 2.5"),
+        ({"volatility_span": 5.0}, ParamsError, r"window is a whole number of bars, was 5\.0"),
         ({"side": 2}, ParamsError, "at row 0 it was 2"),
+        ({"side": "long"}, ParamsError, "1, -1 or 0 for none; was 'long'"),
         ({"side": np.ones(3)}, DataError, r"\(3,\) sides do not fit 12 bars"),
         ({"side": pd.Series([1.0])}, DataError, "indexed by bars"),
     ],

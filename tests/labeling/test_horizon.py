@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signalkit import collection
+from signalkit import collection, volatility
 from signalkit.causality import poisoned, probe_bars
 from signalkit.errors import DataError, ParamsError
 from signalkit.labeling import signal_direction, target_return, target_volatility
@@ -253,6 +253,10 @@ def test_labels_of_the_sample_have_the_promised_shape(name):
         (lambda b: target_volatility(b, 12), DataError, "needs at least 13, there are 12"),
         (lambda b: signal_direction(b, 2, volatility_span=10), DataError, "at least 13, .* are 12"),
         (lambda b: signal_direction(b, 1, volatility_span=1), ParamsError, "at least 2 bars"),
+        (lambda b: signal_direction(b, 1, volatility_span=0), ParamsError, "at least 2 bars"),
+        (lambda b: target_return(b, 2.0), ParamsError, r"whole number of bars, was 2\.0"),
+        (lambda b: target_return(b, True), ParamsError, "whole number of bars, was True"),
+        (lambda b: target_return(b, math.nan), ParamsError, "whole number of bars, was nan"),
         (lambda b: target_return(b.drop(columns="close"), 1), DataError, "lack the columns"),
         (lambda b: target_return(b.iloc[::-1], 1), DataError, "goes back in time at row 1"),
     ],
@@ -277,3 +281,17 @@ def test_the_symbol_that_is_too_short_is_named():
     both = pd.concat({"A": probe_bars(200), "B": probe_bars(30)}, names=["symbol", "time"])
     with pytest.raises(DataError, match="B: a horizon of 5 and a volatility over 60 bars need"):
         signal_direction(both, 5)
+
+
+def test_a_panel_without_bars_is_refused():
+    bars = pd.concat({"A": probe_bars(9)}, names=["symbol", "time"])
+    with pytest.raises(DataError, match="the panel has no bars"):
+        target_return(bars.iloc[:0], 5)
+
+
+def test_a_window_that_was_refused_leaves_the_whole_number_of_bars_usable():
+    close = probe_bars(60)["close"].to_numpy(copy=True)
+    with pytest.raises(ParamsError, match=r"whole number of bars, was 37\.0"):
+        volatility.realised(close, 37.0)
+    plain = statistics.stdev(steps(close[-38:].tolist()))
+    assert volatility.realised(close, 37)[-1] == pytest.approx(plain, rel=1e-9)

@@ -16,6 +16,7 @@ def test_every_target_and_every_option_is_in_the_table(table):
     assert {name.split()[0] for name in table.index} == {*labeling.TARGETS, "meta_label"}
     words = {word for name in table.index for word in name.split()[1:]}
     options = {*proof.SCALES, *proof.ESTIMATORS, *proof.FILLS, *proof.SIDES, *proof.ENTRIES}
+    options |= {"touch", "sign"}  # touched by the close; the sign at the vertical barrier
     assert options <= words
 
 

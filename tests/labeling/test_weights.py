@@ -104,6 +104,27 @@ def test_symbols_do_not_overlap():
     assert uniqueness(labels, bars=panel).index.equals(labels.index)
 
 
+def test_the_order_of_a_panels_rows_does_not_matter():
+    parts = {"A": probe_bars(60), "B": probe_bars(45, seed=3)}
+    panel = pd.concat(parts, names=["symbol", "time"])
+    labels = triple_barrier(panel, 9, volatility_span=8)
+    mixed = labels.sample(frac=1, random_state=1)
+    for known in (None, panel):
+        for weigh in (uniqueness, wait):
+            got = weigh(mixed, bars=known)
+            assert got.index.equals(mixed.index)
+            assert got.reindex(labels.index).tolist() == weigh(labels, bars=known).tolist()
+
+
+def test_a_drawn_sample_of_a_panel_has_the_uniqueness_of_its_symbols():
+    labels = pd.concat({"A": spanning((0, 4), (2, 6)), "B": spanning((0, 4))})
+    drawn = labels.rename_axis(["symbol", "time"]).iloc[[0, 2, 0, 1]]
+    # the bars 1 and 2 of A are in two labels, 3 and 4 in three, 5 and 6 in one; B is alone
+    bars = pd.concat({s: pd.DataFrame(index=DAYS) for s in "AB"}, names=["symbol", "time"])
+    first, second = (1 / 2 + 1 / 2 + 1 / 3 + 1 / 3) / 4, (1 / 3 + 1 / 3 + 1 + 1) / 4
+    assert uniqueness(drawn, bars=bars).tolist() == pytest.approx([first, 1, first, second])
+
+
 @pytest.mark.parametrize(
     ("last", "expected"),
     [
@@ -158,6 +179,7 @@ def test_no_return_reaches_over_from_one_symbol_to_the_next():
         (lambda: uniqueness(spanning((3, 3))), DataError, "2024-01-04 .* no later bar"),
         (lambda: uniqueness(BOOK, bars=BOOK_BARS.iloc[:6]), DataError, "settled at 2024-01-07"),
         (lambda: uniqueness(BOOK.assign(known_at=pd.NaT)), DataError, "settled at NaT"),
+        (lambda: time_decay(pd.Series(1.0, DAYS[:0]), last=0.5), DataError, "there are no labels"),
         (lambda: time_decay(pd.Series(1.0, DAYS), last=-1), ParamsError, "was -1"),
         (lambda: time_decay(pd.Series(1.0, DAYS), last=1.5), ParamsError, "was 1.5"),
     ],
