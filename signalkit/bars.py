@@ -186,13 +186,7 @@ def _tell_what_is_broken(block: pd.DataFrame, name: str) -> None:
 
 
 def check_calendar(name: str) -> None:
-    """Refuse a calendar that is neither 24/7 nor the code of an exchange.
-
-    Raises
-    ------
-    ParamsError
-        If exchange_calendars does not know it.
-    """
+    """Refuse, as ParamsError, a calendar that is neither 24/7 nor the code of an exchange."""
     if name == ALWAYS_OPEN:
         return
     import exchange_calendars  # noqa: PLC0415 - takes over 0.3 s
