@@ -59,7 +59,7 @@ def proofs(bars: pd.DataFrame | None = None) -> pd.DataFrame:
     Parameters
     ----------
     bars : DataFrame of shape (n_bars, 5), optional
-        One symbol's bars; 60 seeded probe bars if omitted.
+        One symbol's bars; 36 seeded probe bars if omitted.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def proofs(bars: pd.DataFrame | None = None) -> pd.DataFrame:
         no price at their known_at changes), their first times, and `passed`: what
         `causality.check_labels` found, for all labels of each kind.
     """
-    bars = probe_bars(60) if bars is None else bars
+    bars = probe_bars(36) if bars is None else bars
     rows = {}
     for name, (function, options) in _kinds().items():
         parts = ["bar", *(part for word, part in _PARTS.items() if word in name)]

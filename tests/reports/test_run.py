@@ -157,7 +157,8 @@ def test_a_name_nobody_declares_is_an_error_in_papermill_alone(own_store, tmp_pa
         'collection: {end: "2004-12-31", symbols: [NASDAQ]}\n',
         "signals: {direction: long_only, threshold: 0.9}\nbacktesting: {fill: next_open,"
         " open_holdout: true}\nvalidation: {train: 400, test: 200, step: 300, draws: 100,"
-        ' holdout_from: "2004-01-01"}\ntraining: {rounds: 5}\ncollection: {end: "2004-12-31"}\n',
+        ' holdout_from: "2004-01-01"}\ntraining: {rounds: 5}\ncollection: {end: "2004-12-31"}\n'
+        "features: {families: [price, volume]}\n",
     ],
     ids=["numeric target, one of everything", "no trades, holdout open"],
 )

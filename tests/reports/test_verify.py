@@ -53,7 +53,12 @@ def test_a_changed_number_is_named_however_small_the_change(report, copy):
         ("index.html", ">0.406<", ">0.906<", "index.html, verdict.accuracy.value"),
         ("index.html", "No edge is seen", "An edge is seen", "index.html, text under"),
         ("index.html", "no difference seen", "better", "index.html, text under 'The verdict"),
-        ("06_backtesting.html", "<td>325.00</td>", "<td>25.00</td>", "06_backtesting.html, text"),
+        (
+            "06_backtesting.html",
+            "<td>3214.00</td>",
+            "<td>3215.00</td>",
+            "06_backtesting.html, text",
+        ),
         ("05_validation.html", f"{PNG}Ggo", f"{PNG}Ggp", "05_validation.html, picture under"),
         ("02_features.ipynb", '"execution_count": 4', '"execution_count": 9', "02_features.ipynb"),
     ],

@@ -112,7 +112,6 @@ def made_by_a_copy(tmp_path_factory):
     ("changed", "again"),
     [
         ("features/price.py", ["features", *ALL[3:]]),
-        ("kernels/windows.py", ALL[1:]),
         ("labeling/horizon.py", ALL[2:]),
         ("backtesting/trades.py", ["backtesting"]),
         ("plots/figure.py", []),
