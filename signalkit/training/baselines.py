@@ -23,13 +23,17 @@ class Majority(Model):
     """Class shares, or mean, of the training rows."""
 
     model_type = "MAJORITY"
+    reads = "labels"
+    baseline = True
 
     def _fit(
         self,
         features: pd.DataFrame,
         labels: pd.DataFrame,
         rows: np.ndarray,
+        *,
         sample_weight: np.ndarray | None,
+        watch: np.ndarray | None,
     ) -> None:
         answers = labels["label"].to_numpy()[rows]
         values = (answers[:, None] == np.array(CLASSES)) if self.classifies else answers
@@ -51,13 +55,17 @@ class Persistence(Model):
     """The last settled label again; how often that holds is learned."""
 
     model_type = "PERSISTENCE"
+    reads = "labels"
+    baseline = True
 
     def _fit(
         self,
         features: pd.DataFrame,
         labels: pd.DataFrame,
         rows: np.ndarray,
+        *,
         sample_weight: np.ndarray | None,
+        watch: np.ndarray | None,
     ) -> None:
         self._labels = labels
         before = self._last(rows)

@@ -74,7 +74,9 @@ class XGBoost(_Booster):
         features: pd.DataFrame,
         labels: pd.DataFrame,
         rows: np.ndarray,
+        *,
         sample_weight: np.ndarray | None,
+        watch: np.ndarray | None,
     ) -> None:
         import xgboost  # noqa: PLC0415 - takes over 0.3 s
 
@@ -142,7 +144,9 @@ class LightGBM(_Booster):
         features: pd.DataFrame,
         labels: pd.DataFrame,
         rows: np.ndarray,
+        *,
         sample_weight: np.ndarray | None,
+        watch: np.ndarray | None,
     ) -> None:
         import lightgbm  # noqa: PLC0415 - takes over 0.3 s
 

@@ -38,6 +38,10 @@ class Model(ABC):
 
     model_type: ClassVar[str]
     defaults: ClassVar[dict[str, Any]] = {}
+    # what the matrix must hold: features, returns (one column `return`), or labels alone
+    reads: ClassVar[str] = "features"
+    # whether it is what others must beat
+    baseline: ClassVar[bool] = False
     _types: ClassVar[dict[str, type[Model]]] = {}
 
     def __init_subclass__(cls) -> None:
@@ -52,6 +56,8 @@ class Model(ABC):
             )
         self.target = target
         self.params = self.defaults | params
+        # loss by round or epoch: `train`, and `watch` where it was watched
+        self.history_ = pd.DataFrame()
 
     @property
     def classifies(self) -> bool:
@@ -65,6 +71,7 @@ class Model(ABC):
         rows: np.ndarray,
         *,
         sample_weight: np.ndarray | None = None,
+        watch: np.ndarray | None = None,
     ) -> Model:
         """Learn from some rows.
 
@@ -78,17 +85,21 @@ class Model(ABC):
             Positions to learn from.
         sample_weight : array of shape (len(rows),), optional
             Weight of each row.
+        watch : array of int, optional
+            Positions of later rows, with labels, whose loss says when to stop; a model that
+            is not fitted in rounds does not look at them.
 
         Raises
         ------
         DataError
-            If a row has no label, or there are no rows.
+            If a row has no label, there are no rows, or the model's library refuses them.
         """
-        answers = labels["label"].to_numpy()[rows]
-        if not len(rows) or not np.isfinite(answers).all():
-            lacking = int((~np.isfinite(answers)).sum())
-            raise DataError(f"{self.model_type}: {lacking} of {len(rows)} rows have no label")
-        self._fit(features, labels, rows, sample_weight)
+        for asked in (rows,) if watch is None else (rows, watch):
+            answers = labels["label"].to_numpy()[asked]
+            if not len(asked) or not np.isfinite(answers).all():
+                lacking = int((~np.isfinite(answers)).sum())
+                raise DataError(f"{self.model_type}: {lacking} of {len(asked)} rows have no label")
+        self._fit(features, labels, rows, sample_weight=sample_weight, watch=watch)
         return self
 
     @abstractmethod
@@ -97,7 +108,9 @@ class Model(ABC):
         features: pd.DataFrame,
         labels: pd.DataFrame,
         rows: np.ndarray,
+        *,
         sample_weight: np.ndarray | None,
+        watch: np.ndarray | None,
     ) -> None:
         """Learn from rows that are known to have labels."""
 
