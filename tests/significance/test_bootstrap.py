@@ -1,4 +1,4 @@
-"""significance.py: against arch's circular block bootstrap, and the coverage it promises."""
+"""bootstrap.py: against arch's circular block bootstrap, and the coverage it promises."""
 
 import numpy as np
 import pandas as pd
@@ -6,9 +6,10 @@ import pytest
 from arch.bootstrap import CircularBlockBootstrap
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
-from signalkit.errors import ParamsError
-from signalkit.significance import bootstrap_ci, draw_counts
+from signalkit.errors import DataError, ParamsError
+from signalkit.significance import bootstrap_ci, draw_counts, p_value
 
 
 def hours(n):
@@ -57,7 +58,7 @@ def test_interval_equals_the_percentile_interval_of_arch():
     theirs = CircularBlockBootstrap(7, values, seed=np.random.default_rng(3))
     low, high = theirs.conf_int(np.mean, 300, method="percentile", size=0.9).ravel()
     got = bootstrap_ci(mean_of(values), hours(90), block=7, draws=300, level=0.9, seed=3)
-    row = got.loc["mean"]
+    row = got.loc["mean", ["value", "low", "high"]]
     assert row.to_dict() == pytest.approx({"value": values.mean(), "low": low, "high": high})
 
 
@@ -121,7 +122,7 @@ def test_draws_without_a_value_are_left_out():
         return pd.Series({"odd": 1.0 if weight[0] > 0 else np.nan, "never": np.nan})
 
     got = bootstrap_ci(statistic, hours(10), block=2, draws=40)
-    assert got.loc["odd"].tolist() == [1.0, 1.0, 1.0]
+    assert got.loc["odd", ["value", "low", "high"]].tolist() == [1.0, 1.0, 1.0]
     assert got.loc["never"].isna().all()
 
 
@@ -133,5 +134,69 @@ def test_several_values_keep_their_names_and_order():
 
     got = bootstrap_ci(statistic, hours(8), block=2, draws=20)
     assert got.index.tolist() == ["b", "a"]
-    assert got.columns.tolist() == ["value", "low", "high"]
-    assert got.loc["a"].tolist() == [8.0, 8.0, 8.0]
+    assert got.columns.tolist() == ["value", "low", "high", "p"]
+    assert got.loc["a"].tolist() == [8.0, 8.0, 8.0, 1 / 21]
+
+
+def test_chance_of_a_value_above_zero_is_that_of_its_centred_draws():
+    values = np.random.default_rng(8).normal(0.1, 1, 90)
+    theirs = CircularBlockBootstrap(7, values, seed=np.random.default_rng(3))
+    centred = theirs.apply(np.mean, 300)[:, 0] - values.mean()
+    got = bootstrap_ci(mean_of(values), hours(90), block=7, draws=300, seed=3)
+    assert got.loc["mean", "p"] == p_value(values.mean(), centred)
+    assert 0.05 < got.loc["mean", "p"] < 0.5
+
+
+def test_draws_without_a_value_do_not_count_for_the_chance():
+    def statistic(weight):
+        return pd.Series({"odd": 1.0 if weight[0] > 0 else np.nan})
+
+    seen = (draw_counts(10, 2, 40, seed=0)[:, 0] > 0).sum()
+    assert 0 < seen < 40
+    got = bootstrap_ci(statistic, hours(10), block=2, draws=40)
+    # a value that no draw moves: only the real one is as far from 0
+    assert got.loc["odd", "p"] == 1 / (1 + seen)
+
+
+@pytest.mark.parametrize(
+    ("real", "larger", "expected"),
+    [(5.0, True, 1 / 5), (3.0, True, 3 / 5), (0.0, True, 1.0), (0.0, False, 1 / 5)],
+)
+def test_p_value_counts_the_real_value_and_ties(real, larger, expected):
+    assert p_value(real, np.array([1.0, 3.0, 2.0, 4.0]), larger=larger) == expected
+
+
+@pytest.mark.parametrize("larger", [True, False])
+def test_p_value_equals_that_of_a_monte_carlo_test_in_scipy(larger):
+    values = np.random.default_rng(2).normal(0.2, 1, 30)
+    theirs = stats.monte_carlo_test(
+        values,
+        np.random.default_rng(5).standard_normal,
+        np.mean,
+        n_resamples=199,
+        vectorized=False,
+        alternative="greater" if larger else "less",
+    )
+    got = p_value(values.mean(), theirs.null_distribution, larger=larger)
+    assert got == pytest.approx(theirs.pvalue, abs=1e-12)
+
+
+def test_p_values_of_luck_are_uniform():
+    rng = np.random.default_rng(0)
+    draws = rng.normal(size=(1000, 20))
+    found = [p_value(row[0], row[1:]) for row in draws]
+    # 20 ranks, each as likely: chi-square of 1,000 ranks
+    assert stats.chisquare(np.bincount(np.rint(np.array(found) * 20).astype(int))[1:]).pvalue > 0.01
+
+
+@pytest.mark.parametrize(
+    ("real", "draws", "says"),
+    [
+        (1.0, [], "needs a row of draws, was of shape"),
+        (1.0, [1.0, np.nan], "draw 1 of a p-value is not finite"),
+        (np.nan, [1.0, 2.0], "the real value of a p-value is not finite"),
+    ],
+)
+def test_refuses_a_p_value_of_what_has_no_score(real, draws, says):
+    with pytest.raises(DataError, match=says):
+        p_value(real, np.array(draws))

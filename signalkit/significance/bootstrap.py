@@ -1,10 +1,11 @@
-"""How far luck reaches: block-bootstrap intervals of any score.
+"""How far luck reaches: block-bootstrap intervals of any score, and p-values of own draws.
 
 Neighbouring labels overlap and markets move together, so what is drawn are blocks of
 consecutive **times**, at least a horizon long, all symbols of a time together. A drawn
 row counts as often as its time was drawn; scores take those counts as weights.
 
-Source: Politis and Romano, A Circular Block-Resampling Procedure (1992).
+Sources: Politis and Romano, A Circular Block-Resampling Procedure (1992); Davison and
+Hinkley, Bootstrap Methods and their Application (1997), section 4.2.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from signalkit.errors import ParamsError
+from signalkit.errors import DataError, ParamsError
 
 
 def draw_counts(n_times: int, block: int, draws: int, seed: int) -> np.ndarray:
@@ -89,7 +90,13 @@ def bootstrap_ci(
     Returns
     -------
     DataFrame indexed by the statistic's names
-        `value` on all rows, `low` and `high`. NaN draws are left out.
+        `value` on all rows, `low` and `high`, and `p`, the one-sided p-value of a value above
+        0: how often a draw exceeds the value by as much as the value exceeds 0, counting the
+        value itself as a draw. NaN draws are left out.
+
+    Notes
+    -----
+    Source of `p`: Davison and Hinkley (1997), section 4.4: what is resampled is centred.
     """
     clock, position = np.unique(times.asi8, return_inverse=True)
     counts = draw_counts(len(clock), block, draws, seed)
@@ -99,4 +106,50 @@ def bootstrap_ci(
     known = np.isfinite(drawn).any(axis=0)
     edges = np.full((2, drawn.shape[1]), np.nan)
     edges[:, known] = np.nanquantile(drawn[:, known], [tail, 1 - tail], axis=0)
-    return pd.DataFrame({"value": value, "low": edges[0], "high": edges[1]}, index=value.index)
+    beyond = (drawn - value.to_numpy() >= value.to_numpy()).sum(axis=0)
+    chance = np.where(known, (1 + beyond) / (1 + np.isfinite(drawn).sum(axis=0)), np.nan)
+    columns = {"value": value, "low": edges[0], "high": edges[1], "p": chance}
+    return pd.DataFrame(columns, index=value.index)
+
+
+def p_value(real: float, draws: np.ndarray, *, larger: bool = True) -> float:
+    """Chance of a value at least as extreme as the real one when luck alone draws.
+
+    Parameters
+    ----------
+    real : float
+        What was seen.
+    draws : array of shape (n_draws,)
+        The same number in worlds where only luck is at work.
+    larger : bool
+        Whether large values are extreme; small ones if false.
+
+    Returns
+    -------
+    float
+        (1 + exceedances) / (1 + draws), one-sided; a tie is an exceedance. Never 0: the
+        real value is itself one of the draws that luck may have made.
+
+    Raises
+    ------
+    DataError
+        If there is no draw, or a value is not finite.
+
+    Notes
+    -----
+    Source: Davison and Hinkley (1997), section 4.2, Monte Carlo tests.
+
+    Examples
+    --------
+    >>> p_value(3.0, np.array([1.0, 2.0, 3.0, 4.0]))
+    0.6
+    """
+    draws = np.asarray(draws, dtype=float)
+    if draws.ndim != 1 or not len(draws):
+        raise DataError(f"a p-value needs a row of draws, was of shape {draws.shape}")
+    broken = ~np.isfinite(draws)
+    if broken.any() or not np.isfinite(real):
+        where = f"draw {int(np.argmax(broken))}" if broken.any() else "the real value"
+        raise DataError(f"{where} of a p-value is not finite; leave out what has no score")
+    beyond = draws >= real if larger else draws <= real
+    return float((1 + beyond.sum()) / (1 + len(draws)))
