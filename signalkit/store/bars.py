@@ -240,7 +240,7 @@ class Bars:
         """The series that is asked for; without a source the only one stored."""
         if source is not None:
             return _Series(symbol, interval, source)
-        sources = self._sources(symbol, interval)
+        sources = self.sources(symbol, interval)
         if not sources:
             raise StoreError(f"no {interval} bars of {symbol} are stored; collect them first")
         if len(sources) > 1:
@@ -248,7 +248,7 @@ class Bars:
             raise StoreError(f"{interval} bars of {symbol} are stored from {found}; name a source")
         return _Series(symbol, interval, sources[0])
 
-    def _sources(self, symbol: str, interval: str) -> list[str]:
+    def sources(self, symbol: str, interval: str) -> list[str]:
         """Sources from which bars of a symbol are stored."""
         query = "SELECT source FROM symbols WHERE symbol = ? AND interval = ? ORDER BY source"
         return [source for (source,) in self.db.execute(query, [symbol, interval])]
@@ -299,7 +299,7 @@ class Bars:
     def _lack(self, series: _Series, *asked: pd.Timestamp | None) -> str:
         """Why nothing was found."""
         if (span := self.span(series.symbol, series.interval, series.source)) is None:
-            others = ", ".join(self._sources(series.symbol, series.interval))
+            others = ", ".join(self.sources(series.symbol, series.interval))
             hint = f"they are stored from {others}" if others else "collect them first"
             return f"no {series} are stored; {hint}"
         words = zip(("from", "to", "as of"), asked, strict=True)

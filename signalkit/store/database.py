@@ -21,10 +21,13 @@ from signalkit import ROOT
 from signalkit.errors import StoreError
 from signalkit.store.artifacts import Artifacts
 from signalkit.store.bars import Bars
+from signalkit.store.checkpoints import Checkpoints
 from signalkit.store.features import Features
 from signalkit.store.ledger import GENESIS, Ledger
+from signalkit.store.models import Models
 from signalkit.store.news import News
 from signalkit.store.schema import migrate, transaction
+from signalkit.store.sessions import Sessions
 
 _LOCK_WAIT_SECONDS = 30
 
@@ -63,17 +66,22 @@ def _enable_wal(database: Database) -> None:
 
 
 class Store(Bars, Features, News):
-    """An opened data folder: `db`, `artifacts`, `ledger`."""
+    """An opened data folder: `db`, `artifacts`, `ledger`, `models`, `sessions`, `checkpoints`."""
 
     def __init__(self, folder: Path, database: Database) -> None:
         self.folder = folder
         self.db = database
         self.artifacts = Artifacts(folder / "artifacts")
         self.ledger = Ledger(database)
+        self.models = Models(database, folder / "models")
+        self.sessions = Sessions(database, folder / "locks")
+        self.checkpoints = Checkpoints(folder / "checkpoints")
 
     @classmethod
     def open(cls, folder: Path | None = None) -> Store:
         """Open a data folder, made and brought to the newest schema where needed.
+
+        Training sessions whose process was killed are noted as interrupted.
 
         Raises
         ------
@@ -91,10 +99,12 @@ class Store(Bars, Features, News):
         try:
             migrate(database)
             _enable_wal(database)
+            store = cls(folder, database)
+            store.sessions.settle()
         except (StoreError, sqlite3.Error) as cause:
             database.close()
             raise StoreError(f"{file}: {cause}") from None
-        return cls(folder, database)
+        return store
 
     def close(self) -> None:
         """Close the database."""

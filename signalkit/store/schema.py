@@ -154,7 +154,30 @@ DROP TABLE old_symbols;
 DROP TABLE migration;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND)
+# a session of before has no lock that could say that its process lives
+_THIRD = """
+ALTER TABLE ml_models ADD COLUMN study TEXT;
+ALTER TABLE ml_models ADD COLUMN symbols TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE ml_models ADD COLUMN interval TEXT;
+ALTER TABLE ml_models ADD COLUMN trained_from TEXT;
+ALTER TABLE ml_models ADD COLUMN trained_to TEXT;
+ALTER TABLE ml_models ADD COLUMN metrics TEXT NOT NULL DEFAULT '{}';
+UPDATE ml_models SET status = 'archived', is_active = 0 WHERE status = 'deployed'
+    AND id NOT IN (SELECT max(id) FROM ml_models WHERE status = 'deployed' GROUP BY name);
+UPDATE ml_models SET is_active = (status = 'deployed');
+CREATE UNIQUE INDEX one_deployed_of_a_name ON ml_models (name) WHERE status = 'deployed';
+ALTER TABLE ml_training_sessions ADD COLUMN identity TEXT;
+ALTER TABLE ml_training_sessions ADD COLUMN study TEXT;
+ALTER TABLE ml_training_sessions ADD COLUMN jobs INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ml_training_sessions ADD COLUMN done INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ml_training_sessions ADD COLUMN resumed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ml_training_sessions ADD COLUMN process INTEGER;
+UPDATE ml_training_sessions SET status = 'interrupted' WHERE status = 'running';
+CREATE UNIQUE INDEX one_running_of_an_identity ON ml_training_sessions (identity)
+    WHERE status = 'running';
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD)
 
 
 @contextmanager

@@ -48,6 +48,19 @@ INSERT INTO runs (study_name, identity, params, started, status)
     VALUES ('first', 'i', '{}', 'then', 'finished');
 """
 
+# what schema 2 could hold: two deployed models of a name, a session whose process is long gone
+AT_SECOND = """
+INSERT INTO ml_models (id, name, model_type, target_variable, prediction_horizon, features_used,
+        params, artifact, sha256, auc, status, is_active, created_at, identity)
+    VALUES (3, 'm', 'X', 't', 5, '["a"]', '{"b": 1}', 'i', 's', 0.5, 'deployed', 1, 'n', 'i'),
+        (4, 'm', 'X', 't', 5, '[]', '{}', 'j', 's', NULL, 'deployed', 0, 'n', 'j'),
+        (5, 'n', 'X', 't', 5, '[]', '{}', 'k', 's', NULL, 'trained', 1, 'n', 'k');
+INSERT INTO ml_training_sessions (id, model, status, progress, rows)
+    VALUES (7, 'm', 'running', 0.5, 10), (8, 'm', 'completed', 1, 20), (9, 'n', 'running', 0, 0);
+INSERT INTO ml_predictions (model, symbol, prediction_type, prediction_value, prediction_timestamp)
+    VALUES (3, 'A', 'class', 1, 'then');
+"""
+
 # dies just before a statement of the migration
 KILLED = """
 import os, signal, sqlite3, sys
@@ -100,6 +113,14 @@ def old(file):
         connection.executescript(schema.MIGRATIONS[0] + AT_FIRST + "PRAGMA user_version = 1;")
         connection.execute("PRAGMA journal_mode = WAL")
     return file
+
+
+@pytest.fixture
+def second(old):
+    """A database of schema 2 with rows in it."""
+    with closing(sqlite3.connect(old)) as connection:
+        connection.executescript(schema.MIGRATIONS[1] + AT_SECOND + "PRAGMA user_version = 2;")
+    return old
 
 
 def test_a_new_folder_gets_every_table_at_the_newest_schema(file):
@@ -226,6 +247,38 @@ def test_an_upgrade_that_fails_leaves_schema_1_whole(old):
     assert told(old, "SELECT count(*) FROM bars") == [(4,)]
 
 
+def test_models_and_sessions_of_schema_2_are_there_after_the_upgrade(second):
+    with Store.open() as store:
+        first, last, other = store.models.list()
+        assert (first.id, first.features_used, first.params) == (3, ["a"], {"b": 1})
+        assert (first.metrics, last.metrics) == ({"auc": 0.5}, {})
+        assert (first.study, first.symbols, first.interval) == (None, [], None)
+        assert pd.isna(first.trained_from)
+        # of two deployed models of a name the newer one stays
+        assert [m.status for m in (first, last, other)] == ["archived", "deployed", "trained"]
+        assert [m.is_active for m in (first, last, other)] == [False, True, False]
+        trainings = {t.id: (t.status, t.progress, t.rows) for t in store.sessions.list()}
+        assert store.db["ml_predictions"].count == 1
+        assert len(store.read_bars("A", "1h")) == 3
+    assert trainings == {
+        7: ("interrupted", 0.5, 10), 8: ("completed", 1.0, 20), 9: ("interrupted", 0.0, 0)
+    }  # fmt: skip
+    assert version(second) == NEWEST
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE ml_models SET is_active", "CREATE UNIQUE INDEX one_running", "COMMIT"]
+)
+def test_a_kill_in_the_middle_of_an_upgrade_leaves_schema_2_whole(second, statement):
+    with closing(sqlite3.connect(second)) as connection:
+        kept = list(connection.iterdump())
+    done = subprocess.run([sys.executable, "-c", KILLED, str(second), statement], check=False)
+    assert done.returncode == -signal.SIGKILL
+    with closing(sqlite3.connect(second)) as connection:
+        assert list(connection.iterdump()) == kept
+    assert version(second) == 2
+
+
 @pytest.mark.parametrize("newer", [NEWEST + 1, 99])
 def test_a_newer_database_is_refused_and_left_as_it_is(file, newer):
     change(file, "CREATE TABLE ours (x)", f"PRAGMA user_version = {newer}")
@@ -286,6 +339,11 @@ def test_a_numpy_number_cannot_slip_in_as_bytes(file, statement, value):
             "status IN",
         ),
         ("INSERT INTO ml_training_sessions (model, status) VALUES ('m', 'lost')", "status IN"),
+        (
+            "INSERT INTO ml_training_sessions (model, status, identity) "
+            "VALUES ('m', 'running', 'i'), ('m', 'running', 'i')",
+            "UNIQUE.*ml_training_sessions.identity",
+        ),
         (
             "INSERT INTO bars VALUES ('A', '1h', 's', 1, 1, 1, 1, 1, NULL, 1)",
             "NOT NULL.*bars.close",
