@@ -88,7 +88,7 @@ def target_weights(
 def _score(predictions: pd.DataFrame, says: str) -> pd.Series:
     """How much each prediction is for buying, below 0 for selling."""
     if says == "nothing":
-        return predictions["prediction"] * 0.0
+        return pd.Series(0.0, predictions.index)
     if says == "direction":
         found = predictions["p_buy"] - predictions["p_sell"]
         return found.fillna(predictions["prediction"])
