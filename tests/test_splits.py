@@ -1,4 +1,4 @@
-"""splits.py: against scikit-learn where definitions meet, and a brute-force oracle elsewhere."""
+"""splits.py, walking forward: against scikit-learn, and a brute-force oracle elsewhere."""
 
 import numpy as np
 import pandas as pd
@@ -43,18 +43,24 @@ def oracle(times, known_at, asked):
     return folds
 
 
-@st.composite
-def panels(draw):
-    """Rows of up to three symbols with holes, labels that settle late or never, and windows."""
+def rows_of_panel(draw):
+    """Up to three symbols with holes; labels settle between bars, on a bar, or never."""
     n_bars = draw(st.integers(12, 30))
     rows = []
     for symbol in range(draw(st.integers(1, 3))):
         kept = range(n_bars) if symbol == 0 else sorted(draw(st.sets(st.integers(0, n_bars - 1))))
-        rows += [(START + i * HOUR, draw(st.integers(0, 6))) for i in kept]
+        rows += [(START + i * HOUR, draw(st.integers(0, 12))) for i in kept]
     times = pd.DatetimeIndex([time for time, _ in rows])
     known_at = pd.to_datetime(
-        [time + wait * HOUR if wait else pd.NaT for time, wait in rows], utc=True
+        [time + wait * HOUR / 2 if wait else pd.NaT for time, wait in rows], utc=True
     )
+    return times, known_at
+
+
+@st.composite
+def panels(draw):
+    """A panel and windows that walk forward over it."""
+    times, known_at = rows_of_panel(draw)
     train, test, gap = draw(st.integers(2, 6)), draw(st.integers(1, 4)), draw(st.integers(0, 2))
     step = draw(st.none() | st.integers(test, test + 3))
     return (
@@ -176,3 +182,11 @@ def test_check_fold_refuses_rows_without_a_label():
     known_at = pd.Series(times + HOUR).where(times != times[1])
     with pytest.raises(LeakError, match="trains on 1 rows without a label"):
         check_fold(np.arange(3), np.arange(4, 6), times, known_at)
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(panels())
+def test_a_walk_forward_fold_keeps_the_purge_rule_of_blocks(panel):
+    times, known_at, splits = panel
+    for train, test in splits.split(times, known_at):
+        check_fold(train, test, times, known_at, need=0)

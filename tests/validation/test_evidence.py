@@ -10,7 +10,7 @@ from signalkit.errors import DataError
 from signalkit.validation import by_fold, fit_inside, scores
 
 SHARES = ["p_sell", "p_hold", "p_buy"]
-LOSSES = {"log_loss", "mse", "mae"}
+LOSSES = {"log_loss", "brier", "ece", "mse", "mae"}
 
 
 def index(n=60, symbols=("A", "B")):
@@ -85,10 +85,12 @@ def test_baseline_is_the_majoritys_own_score_or_what_no_skill_gives():
     got = scores(table, block=3, draws=20)
     naive, ranks = got.loc["MAJORITY", "value"], ["auc", "auc_direction"]
     expected = naive.where(~naive.index.isin(ranks), 0.5)
+    expected["matthews"] = 0.0
     for model in ("MAJORITY", "MODEL"):
         assert got.loc[model, "baseline"].to_dict() == expected.to_dict()
     assert (naive[ranks] != 0.5).all()
-    nothing = got.loc["MAJORITY", ["gain", "gain_low", "gain_high"]].drop(ranks)
+    own = got.drop(index=[*ranks, "matthews"], level="metric").loc["MAJORITY"]
+    nothing = own[["gain", "gain_low", "gain_high"]]
     assert (nothing == 0).all(axis=None)
 
 

@@ -1,19 +1,17 @@
-"""metrics.py: against scikit-learn, scipy, pandas, published numbers and sums by hand."""
-
-from pathlib import Path
+"""Scores of class probabilities: against scikit-learn and sums by hand."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy.stats import pearsonr
 from sklearn import metrics as theirs
+from sklearn.calibration import calibration_curve
+from threadpoolctl import threadpool_limits
 
 from signalkit import metrics
 from signalkit.errors import DataError
 
-BACON = Path(__file__).resolve().parents[2] / "shared/data/reference/returns/portfolio_bacon.csv"
 CLASSES = np.array([-1.0, 0.0, 1.0])
 SEEDS = st.integers(0, 10_000)
 EXAMPLES = settings(max_examples=40, deadline=None, derandomize=True)
@@ -34,6 +32,7 @@ def their_auc(truth, score, weight):
 
 def their_scores(actual, proba, weight):
     """Every score from scikit-learn on the rows that weigh anything."""
+    binary = not (proba[:, 0].any() or (actual == -1).any())
     kept = weight > 0
     actual, proba, weight = actual[kept], proba[kept], weight[kept]
     predicted, present = CLASSES[proba.argmax(axis=1)], np.unique(actual)
@@ -57,7 +56,35 @@ def their_scores(actual, proba, weight):
             actual[moved] > 0, (proba[:, 2] - proba[:, 0])[moved], weight[moved]
         ),
         "log_loss": theirs.log_loss(actual, proba, labels=CLASSES, sample_weight=weight),
+        "matthews": their_matthews(actual, predicted, weight),
+        "brier": their_brier(actual, proba, weight, binary=binary),
+        "ece": plain_ece(actual, proba, weight),
     }
+
+
+def their_matthews(actual, predicted, weight):
+    """scikit-learn's correlation; where there is but one class it warns, and gives 0."""
+    if len({*actual, *predicted}) == 1:
+        return 0.0
+    return theirs.matthews_corrcoef(actual, predicted, sample_weight=weight)
+
+
+def their_brier(actual, proba, weight, *, binary):
+    """scikit-learn's Brier score, of buy alone where sell is no answer."""
+    if binary:
+        return theirs.brier_score_loss(actual == 1, proba[:, 2], sample_weight=weight)
+    return theirs.brier_score_loss(actual, proba, labels=CLASSES, sample_weight=weight)
+
+
+def plain_ece(actual, proba, weight):
+    """The definition, row by row: tenths of confidence without their lower edge."""
+    bins = {}
+    for outcome, shares, weighs in zip(actual, proba, weight, strict=True):
+        number = min(k for k in range(1, 11) if max(shares) <= k / 10)
+        right = CLASSES[list(shares).index(max(shares))] == outcome
+        bins.setdefault(number, []).append((weighs, right, max(shares)))
+    far = [abs(sum(w * (right - sure) for w, right, sure in rows)) for rows in bins.values()]
+    return sum(far) / weight.sum()
 
 
 @EXAMPLES
@@ -154,127 +181,91 @@ def test_classification_refuses_weights_of_another_length(n):
         metrics.classification(*cases(1, 2), weight=np.ones(n))
 
 
-def test_less_is_better_for_losses_alone():
-    assert {"log_loss", "mse", "mae"} == metrics.LESS_IS_BETTER
-    assert set(metrics.CLASSIFICATION + metrics.REGRESSION) > metrics.LESS_IS_BETTER
+def test_calibration_error_equals_the_gaps_of_scikit_learns_curve():
+    # sklearn.calibration.calibration_curve has the same bins (low, high]
+    rng = np.random.default_rng(3)
+    proba = rng.dirichlet([2, 2, 2], 400)
+    actual = rng.choice(CLASSES, 400)
+    top, right = proba.max(axis=1), CLASSES[proba.argmax(axis=1)] == actual
+    came, said = calibration_curve(right, top, n_bins=10)
+    sizes = np.histogram(top, bins=10, range=(0, 1))[0]
+    expected = (np.abs(came - said) * sizes[sizes > 0]).sum() / 400
+    assert metrics.classification(actual, proba)["ece"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_confidence_on_an_edge_belongs_to_the_bin_below_it():
+    # 0.4 and 0.35 share the bin (0.3, 0.4]: |1 + 0 - 0.75| / 2; 0.41 would stand alone
+    proba = np.array([[0.4, 0.3, 0.3], [0.35, 0.33, 0.32]])
+    got = metrics.classification(np.array([-1.0, 1.0]), proba)["ece"]
+    assert got == pytest.approx(0.125)
+    proba[0] = [0.41, 0.3, 0.29]
+    got = metrics.classification(np.array([-1.0, 1.0]), proba)["ece"]
+    assert got == pytest.approx((0.59 + 0.35) / 2)
+
+
+def test_the_brier_score_of_a_binary_target_is_not_summed_twice():
+    actual, buy = np.array([0.0, 1.0, 1.0]), np.array([0.2, 0.9, 0.4])
+    proba = np.column_stack([np.zeros(3), 1 - buy, buy])
+    # (0.04 + 0.01 + 0.36) / 3 by hand, and sklearn.metrics.brier_score_loss
+    got = metrics.classification(actual, proba)["brier"]
+    assert got == pytest.approx(0.41 / 3)
+    assert got == pytest.approx(theirs.brier_score_loss(actual, buy))
+    summed = metrics.classification(actual, proba + [1e-9, -1e-9, 0.0])["brier"]
+    assert summed == pytest.approx(2 * 0.41 / 3)
 
 
 @EXAMPLES
-@given(seed=SEEDS, n=st.integers(3, 50), weighted=st.booleans())
-def test_regression_equals_scikit_learn(seed, n, weighted):
+@given(seed=SEEDS, n=st.integers(2, 40))
+def test_scores_of_a_binary_target_equal_scikit_learn(seed, n):
     rng = np.random.default_rng(seed)
-    actual, guess = rng.normal(0, 0.02, n), rng.normal(0, 0.02, n)
-    weight = rng.random(n) + 0.1 if weighted else np.ones(n)
-    mean = np.average(actual, weights=weight)
-    got = metrics.regression(actual, guess, naive=mean, weight=weight)
-    spread = np.cov(actual, guess, aweights=weight)
-    expected = {
-        "mse": theirs.mean_squared_error(actual, guess, sample_weight=weight),
-        "mae": theirs.mean_absolute_error(actual, guess, sample_weight=weight),
-        "r2": theirs.r2_score(actual, guess, sample_weight=weight),
-        "ic": spread[0, 1] / np.sqrt(spread[0, 0] * spread[1, 1]),
-    }
-    assert got.to_dict() == pytest.approx(expected, rel=1e-9, abs=1e-12)
-    if not weighted:
-        assert got["ic"] == pytest.approx(pearsonr(actual, guess).statistic, rel=1e-9, abs=1e-12)
+    actual, buy = rng.integers(0, 2, n).astype(float), rng.integers(0, 11, n) / 10
+    weight = rng.random(n) + 0.1
+    proba = np.column_stack([np.zeros(n), 1 - buy, buy])
+    got = metrics.classification(actual, proba, weight=weight)
+    expected = their_scores(actual, proba, weight)
+    assert got.to_dict() == pytest.approx(expected, rel=1e-9, abs=1e-12, nan_ok=True)
 
 
-def test_r2_compares_with_no_change_unless_told_otherwise():
-    # errors 1 and 1 against outcomes 1 and 3: 1 - (1 + 1) / (1 + 9)
-    assert metrics.regression(np.array([1.0, 3.0]), np.array([2.0, 2.0]))["r2"] == pytest.approx(
-        0.8
-    )
-    assert np.isnan(metrics.regression(np.zeros(3), np.arange(3.0))["r2"])
-
-
-def test_a_constant_prediction_has_no_correlation():
-    found = {
-        n: metrics.regression(np.random.default_rng(n).normal(size=n), np.full(n, 0.1))["ic"]
-        for n in range(3, 20)
-    }
-    assert {n: ic for n, ic in found.items() if not np.isnan(ic)} == {}
-
-
-def test_regression_refuses_what_it_cannot_score():
-    with pytest.raises(DataError, match=r"one length above 0, were \[2, 3\]"):
-        metrics.regression(np.ones(2), np.ones(3))
-    with pytest.raises(DataError, match="row 1 is not finite"):
-        metrics.regression(np.array([1.0, np.inf]), np.ones(2))
-
-
-@pytest.mark.parametrize("naive", [np.array([0.0, np.nan]), np.zeros(3)])
-def test_regression_refuses_a_naive_forecast_that_does_not_fit(naive):
-    with pytest.raises(DataError):
-        metrics.regression(np.array([1.0, 2.0]), np.array([1.0, 3.0]), naive=naive)
-
-
-def test_statistics_of_a_path_worked_by_hand():
-    # wealth 1.1, 0.88, 1.056, 1.056 with 4 periods a year: the path takes one year
-    got = metrics.returns(np.array([0.1, -0.2, 0.2, 0.0]), 4)
-    expected = {
-        "return_total": 0.056,
-        "return_annual": 0.056,
-        "volatility_annual": 2 * np.sqrt((0.075**2 + 0.225**2 + 0.175**2 + 0.025**2) / 3),
-        "sharpe_annual": 2 * 0.025 / np.sqrt((0.075**2 + 0.225**2 + 0.175**2 + 0.025**2) / 3),
-        "sortino_annual": 2 * 0.025 / np.sqrt(0.04 / 4),
-        "max_drawdown": -0.2,
-        "calmar": 0.056 / 0.2,
-        "periods": 4.0,
-    }
-    assert got.to_dict() == pytest.approx(expected, rel=1e-12)
-
-
-@pytest.mark.skipif(not BACON.exists(), reason="shared reference data is not there")
-def test_downside_deviation_and_pain_index_are_those_of_bacon():
-    # PerformanceAnalytics, DownsideDeviation.Rd and PainIndex.Rd: 0.0255 and 0.04
-    monthly = pd.read_csv(BACON, index_col=0).iloc[:, 0].to_numpy()
-    over = monthly - 0.005
-    found = over.mean() * np.sqrt(12) / metrics.returns(over, 12)["sortino_annual"]
-    assert found == pytest.approx(0.0255, abs=5e-5)
-    assert np.abs(metrics.drawdown(monthly)).mean() == pytest.approx(0.04, abs=5e-3)
-
-
-@EXAMPLES
-@given(seed=SEEDS, n=st.integers(2, 30))
-def test_the_worst_drawdown_is_the_worst_pair_of_wealths(seed, n):
-    moves = np.random.default_rng(seed).normal(0, 0.1, n).clip(-0.9)
-    wealth = [1.0, *np.cumprod(1 + moves)]
-    pairs = [wealth[j] / wealth[i] - 1 for i in range(n + 1) for j in range(i, n + 1)]
-    assert metrics.returns(moves, 252)["max_drawdown"] == pytest.approx(min(pairs), abs=1e-12)
-
-
-def test_starting_wealth_counts_as_a_peak():
-    assert metrics.drawdown(np.array([-0.1, 0.05])).tolist() == pytest.approx([-0.1, -0.055])
-
-
-def test_sharpe_equals_that_of_pandas():
-    moves = pd.Series(np.random.default_rng(2).normal(0.001, 0.01, 500))
-    expected = moves.mean() / moves.std() * np.sqrt(252)
-    assert metrics.returns(moves, 252)["sharpe_annual"] == pytest.approx(expected, rel=1e-12)
-
-
-def test_everything_lost_is_a_return_and_more_is_refused():
-    assert metrics.returns(np.array([0.5, -1.0, 0.0]), 252)["return_annual"] == -1.0
-    with pytest.raises(DataError, match=r"a return of -1\.01 loses more than everything"):
-        metrics.returns(np.array([0.5, -1.01]), 252)
+def test_the_brier_score_of_several_classes_is_brier_s_own():
+    # Brier (1950): sum over the classes, so that certain errors cost 2
+    proba = np.array([[1.0, 0.0, 0.0], [0.5, 0.25, 0.25]])
+    got = metrics.classification(np.array([1.0, -1.0]), proba)["brier"]
+    assert got == pytest.approx((2 + 0.25 + 0.0625 + 0.0625) / 2)
 
 
 @pytest.mark.parametrize(
-    ("moves", "says"),
-    [([0.1], "at least 2"), ([], "one length above 0"), ([0.1, np.nan], "row 1 is not finite")],
+    ("actual", "chosen"), [([1, 1, 1], [1, 0, -1]), ([1, 0, -1], [0, 0, 0]), ([1, 1], [1, 1])]
 )
-def test_returns_refuses_what_it_cannot_judge(moves, says):
-    with pytest.raises(DataError, match=says):
-        metrics.returns(np.array(moves), 252)
+def test_matthews_is_nought_where_a_margin_is_empty(actual, chosen):
+    shares = np.array([(k == CLASSES) * 0.8 + 0.1 for k in chosen])
+    got = metrics.classification(np.array(actual, dtype=float), shares)
+    assert got["matthews"] == 0.0
 
 
-@pytest.mark.parametrize("move", [0.0, 0.01, 0.1])
-def test_a_ratio_whose_divisor_is_nothing_is_not_a_number(move):
-    got = metrics.returns(np.full(7, move), 252)
-    assert got[["sharpe_annual", "sortino_annual", "calmar"]].isna().all()
+def test_matthews_of_two_classes_is_the_formula_of_1975():
+    # tp 4, tn 3, fp 1, fn 2: (12 - 2) / sqrt(5 * 6 * 4 * 5)
+    got = metrics.matthews(np.array([[3.0, 1.0], [2.0, 4.0]]))
+    assert got == pytest.approx(10 / np.sqrt(600))
 
 
-def test_a_few_minutes_that_paid_can_be_judged():
-    # 1 % a minute over a year of minutes is more than a float holds
-    got = metrics.returns(np.array([0.01, 0.01, -0.001]), 525_960.0)
-    assert got["return_total"] == pytest.approx(1.01**2 * 0.999 - 1)
+def test_scores_are_the_same_bits_on_one_and_two_threads():
+    rng = np.random.default_rng(1)
+    actual, proba = rng.choice(CLASSES, 40_000), rng.dirichlet([2, 2, 2], 40_000)
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            classes = metrics.classification(actual, proba, weight=proba[:, 0])
+            numbers = metrics.regression(proba[:, 1], proba[:, 2], weight=proba[:, 0])
+        found.append(classes.tolist() + numbers.tolist())
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("rows", [0.0, -1.0])
+def test_classification_refuses_rows_that_weigh_nothing(rows):
+    with pytest.raises(DataError, match=r"weights of 4 rows sum to .*no row is scored"):
+        metrics.classification(*cases(1, 4), weight=np.full(4, rows))
+
+
+def test_less_is_better_for_losses_alone():
+    assert {"log_loss", "brier", "ece", "mse", "mae"} == metrics.LESS_IS_BETTER
+    assert set(metrics.CLASSIFICATION + metrics.REGRESSION) > metrics.LESS_IS_BETTER

@@ -1,0 +1,42 @@
+"""Scores of predictions and of returns. Fractions unless the name gives a unit.
+
+A score stands beside its baseline, and its definition in the docstring that gives it.
+"""
+
+from signalkit.metrics.calibration import brier_parts, reliability
+from signalkit.metrics.classes import (
+    CLASSES,
+    CLASSIFICATION,
+    ECE_BINS,
+    Classifier,
+    classification,
+    classifier,
+    matthews,
+)
+from signalkit.metrics.coefficients import LEAST_SYMBOLS, coefficients, information
+from signalkit.metrics.numbers import REGRESSION, regression, regressor
+from signalkit.metrics.wealth import drawdown, returns
+
+# scores of which less is better
+LESS_IS_BETTER = frozenset({"log_loss", "brier", "ece", "mse", "mae"})
+
+__all__ = [
+    "CLASSES",
+    "CLASSIFICATION",
+    "ECE_BINS",
+    "LEAST_SYMBOLS",
+    "LESS_IS_BETTER",
+    "REGRESSION",
+    "Classifier",
+    "brier_parts",
+    "classification",
+    "classifier",
+    "coefficients",
+    "drawdown",
+    "information",
+    "matthews",
+    "regression",
+    "regressor",
+    "reliability",
+    "returns",
+]
