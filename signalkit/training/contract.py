@@ -42,6 +42,8 @@ class Model(ABC):
     reads: ClassVar[str] = "features"
     # whether it is what others must beat
     baseline: ClassVar[bool] = False
+    # the setting that says how many rounds or epochs are fitted, where there is one
+    length: ClassVar[str | None] = None
     _types: ClassVar[dict[str, type[Model]]] = {}
 
     def __init_subclass__(cls) -> None:
@@ -101,6 +103,21 @@ class Model(ABC):
                 raise DataError(f"{self.model_type}: {lacking} of {len(asked)} rows have no label")
         self._fit(features, labels, rows, sample_weight=sample_weight, watch=watch)
         return self
+
+    def again(
+        self,
+        features: pd.DataFrame,
+        labels: pd.DataFrame,
+        rows: np.ndarray,
+        *,
+        sample_weight: np.ndarray | None = None,
+    ) -> Model:
+        """A new model with the same settings and as many rounds as were best, on other rows."""
+        params = dict(self.params)
+        if self.length and "watch" in self.history_:
+            params[self.length] = int(self.history_["watch"].idxmin())
+        new = make(self.model_type, self.target, **params)
+        return new.fit(features, labels, rows, sample_weight=sample_weight)
 
     @abstractmethod
     def _fit(
@@ -181,7 +198,8 @@ def make(model_type: str, target: str, **params: Any) -> Model:
     Parameters
     ----------
     model_type : str
-        XGBOOST, LIGHTGBM, MAJORITY or PERSISTENCE.
+        XGBOOST, LIGHTGBM, LSTM, GRU, or a baseline: MAJORITY, PERSISTENCE, LOGISTIC, RIDGE,
+        HAR, GARCH.
     target : str
         Target variable.
     **params

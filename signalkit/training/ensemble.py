@@ -1,40 +1,322 @@
-"""The ensemble: the plain mean of the models, which learns nothing and so cannot leak."""
+"""The ensemble: members weighed by what was settled of them, and how far they disagree.
+
+A weight at t reads predictions with `known_at` at or before t and nothing else: the last labels
+of one fold settle inside the next, so weights move on in order of `known_at`, not of folds.
+They are pooled over symbols. What the last labels of a study were never moves a weight.
+
+Labels overlap, and symbols move together: a prediction counts as one over the number of its
+symbol's predictions whose bars its label spans, and one over the symbols predicted at its time,
+so that evidence grows by about one a horizon. A member that did not predict is charged the mean
+loss of those that did: absence neither earns nor costs.
+
+Sources: Cesa-Bianchi and Lugosi, Prediction, Learning, and Games (2006), sections 2.11
+(discounted regret) and 3.3 (log-loss and learning rate 1); Bates and Granger, The Combination of
+Forecasts (1969), for numbers; Stone, The Opinion Pool (1961); Lin, Divergence Measures Based on
+the Shannon Entropy (1991), section V, for disagreement.
+"""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numba import njit
 
+from signalkit.errors import DataError, ParamsError
 from signalkit.metrics import CLASSES
+from signalkit.training.members import KEYS, PROBABILITIES, Members, side_by_side, without_failures
+from signalkit.training.stacking import stack
 
 ENSEMBLE = "ENSEMBLE"
-PROBABILITIES = ["p_sell", "p_hold", "p_buy"]
+METHODS = ("weighted", "mean", "stacking")
+_CLIP = np.finfo(float).eps
+_TINY = np.finfo(float).tiny
 
 
-def add_mean(predictions: pd.DataFrame, members: Sequence[str]) -> pd.DataFrame:
-    """Predictions with the mean of some models as one more model, ENSEMBLE.
+@dataclass(frozen=True)
+class Combined:
+    """What is made of several models' predictions.
+
+    `predictions` are those that were given and the ensemble's, sorted. `weights` is indexed by
+    time with a column a member, before members drop out. `disagreement` is indexed by (symbol,
+    time), from 0 to 1, NaN where no member predicted; `stood` are the (symbol, time) at which
+    none did. `dropped` counts the rows at which each member did not predict. `stackers` is
+    indexed by the folds that a stacker predicts: each member's share of its absolute
+    coefficients; empty for other methods.
+    """
+
+    predictions: pd.DataFrame
+    weights: pd.DataFrame
+    disagreement: pd.Series
+    stood: pd.MultiIndex
+    dropped: pd.Series
+    stackers: pd.DataFrame
+
+
+def combine(
+    predictions: pd.DataFrame,
+    members: Sequence[str],
+    *,
+    method: str = "weighted",
+    half_life: float | None = None,
+    least: float = 100.0,
+    strength: float = 1.0,
+) -> Combined:
+    """Predictions with those of some models combined as one more model, ENSEMBLE.
 
     Parameters
     ----------
     predictions : DataFrame indexed by (symbol, time, model_id)
-        Out-of-sample predictions.
+        Out-of-sample predictions of one target, in any order.
     members : sequence of str
-        Models to average, equally.
+        Models to combine. One without any row has failed everywhere.
+    method : str
+        `weighted`: for classes weights proportional to exp(-loss), the loss being the
+        accumulated log-loss; for numbers proportional to 1 / mean squared error. `mean`: equal
+        weights. `stacking`: a regression on the members' predictions, see
+        `training.stacking`; `weighted` until there is enough, and where a member failed.
+    half_life : float, optional
+        Bars after which what was settled counts half; it counts for ever if omitted.
+    least : float
+        Settled predictions, each counted as above, that a stacker needs.
+    strength : float
+        Penalty of a stacker.
 
     Returns
     -------
-    DataFrame
-        The predictions and those of ENSEMBLE, sorted.
+    Combined
+        Predictions, weights, disagreement and who failed. Weights are equal until something
+        has settled. Members that failed at a row (no row, NaN, a share outside 0 to 1) drop
+        out there and the rest are weighted to sum 1; where all did, the ensemble's prediction
+        is NaN. Classes have the weighted mean of shares, the likeliest class, and as
+        confidence its share times (1 - disagreement).
+
+    Raises
+    ------
+    ParamsError
+        If the method is unknown, there are no members or one twice, or a number is not above 0.
+    DataError
+        If a row is there twice, the table has no row, several targets or an ensemble already,
+        or models differ in fold, known_at or actual of one bar.
+    LeakError
+        If a label is known at or before its own bar.
+
+    Notes
+    -----
+    Disagreement of classes is the generalised Jensen-Shannon divergence of the members, entropy
+    of the mean less mean of the entropies by weight, over ln 3. That of numbers is s / (s + |m|),
+    s and m being their weighted standard deviation and mean. A lone member does not disagree.
     """
-    mine = predictions[predictions.index.get_level_values("model_id").isin(list(members))]
-    groups = mine.groupby(level=["symbol", "time"], sort=True)
-    mean = groups.first()
-    mean[[*PROBABILITIES, "prediction"]] = groups[[*PROBABILITIES, "prediction"]].mean()
-    shares = mean[PROBABILITIES].to_numpy()
-    if np.isfinite(shares).all():
-        mean["prediction"] = np.array(CLASSES, dtype=float)[shares.argmax(axis=1)]
-        mean["confidence"] = shares.max(axis=1)
-    mean = mean.assign(model_id=ENSEMBLE).set_index("model_id", append=True)
-    return pd.concat([predictions, mean[predictions.columns]]).sort_index()
+    _check_asked(members, method, half_life=half_life, least=least, strength=strength)
+    cells = side_by_side(predictions, members)
+    if ENSEMBLE in cells.models:
+        raise DataError(f"predictions hold {ENSEMBLE} already; combine the members' rows alone")
+    weights = np.full((len(cells.clock), len(members)), 1 / len(members))
+    decay = 1.0 if half_life is None else 0.5 ** (1 / half_life)
+    if method != "mean":
+        weights = _weights(cells, decay)
+    values, disagreement = _mixed(cells, weights)
+    shares = {}
+    if method == "stacking":
+        fold = predictions["fold"].to_numpy()[cells.row]
+        stacked, shares = stack(
+            cells.values,
+            cells.actual,
+            (cells.at, cells.known, fold),
+            counts=cells.count,
+            decay=decay,
+            least=least,
+            strength=strength,
+        )
+        values = np.where(np.isnan(stacked), values, stacked)
+    failed = np.isnan(cells.values).any(axis=2)
+    return Combined(
+        predictions=_joined(predictions, cells, values, disagreement),
+        weights=pd.DataFrame(weights, index=cells.clock, columns=list(members)),
+        disagreement=pd.Series(disagreement, index=cells.index, name="disagreement"),
+        stood=cells.index[failed.all(axis=1)],
+        dropped=pd.Series(failed.sum(axis=0), index=list(members), name="dropped"),
+        stackers=pd.DataFrame.from_dict(
+            shares, orient="index", columns=list(members), dtype=float
+        ).rename_axis("fold"),
+    )
+
+
+def pool(
+    shares: Sequence[np.ndarray], weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Members' probabilities pooled with given weights, as `combine` pools those of a time.
+
+    Parameters
+    ----------
+    shares : sequence of m arrays of shape (n, 3)
+        Each member's probabilities of -1, 0, 1; a row with NaN drops out.
+    weights : array of shape (m,)
+        Weight of each member, none below 0, their sum above 0.
+
+    Returns
+    -------
+    tuple of arrays of shape (n, 3), (n,), (n,)
+        Probabilities, confidence and disagreement; NaN where no member predicted.
+
+    Raises
+    ------
+    ParamsError
+        If there is not a usable weight for each member.
+    DataError
+        If the arrays' shapes are not the same (n, 3).
+
+    Examples
+    --------
+    >>> one, two = np.array([[0.5, 0.5, 0.0]]), np.array([[0.0, 0.5, 0.5]])
+    >>> proba, confidence, disagreement = pool([one, two], np.array([0.5, 0.5]))
+    >>> proba.tolist(), confidence.round(4).tolist(), disagreement.round(4).tolist()
+    ([[0.25, 0.5, 0.25]], [0.3423], [0.3155])
+    """
+    weights = np.asarray(weights, dtype=float)
+    if (
+        weights.shape != (len(shares),)
+        or not np.all(weights >= 0)
+        or not 0 < weights.sum() < np.inf
+    ):
+        raise ParamsError(
+            f"{len(shares)} members need as many weights, none below 0 and not all 0, were"
+            f" {weights.tolist()}"
+        )
+    shapes = sorted({np.shape(part) for part in shares})
+    if len(shapes) > 1 or len(shapes[0]) != 2 or shapes[0][1] != len(CLASSES):
+        raise DataError(f"members' shares need one shape (n, 3), had {shapes}")
+    values = without_failures(np.stack(shares, axis=1).astype(float, copy=False))
+    proba, disagreement = _pooled(values, weights[None], np.zeros(len(values), dtype=np.int64))
+    return proba, _confidence(proba, disagreement), disagreement
+
+
+def _check_asked(members: Sequence[str], method: str, **above_zero: float | None) -> None:
+    """Refuse an unknown method, members that make no ensemble, and numbers not above 0."""
+    if method not in METHODS:
+        near = difflib.get_close_matches(str(method), METHODS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(METHODS)}"
+        raise ParamsError(f"no ensemble method {method!r}; {hint}")
+    if isinstance(members, str) or not len(members) or len(set(members)) < len(members):
+        raise ParamsError(f"an ensemble needs members, each once, were {members!r}")
+    for name, value in above_zero.items():
+        if value is not None and not 0 < value < np.inf:
+            raise ParamsError(f"{name} of an ensemble must be above 0, was {value}")
+
+
+def _weights(cells: Members, decay: float) -> np.ndarray:
+    """Weights of the members at each time, from what is settled by then, shape (times, members)."""
+    loss, present = _losses(cells)
+    rows = np.flatnonzero((cells.known < len(cells.clock)) & present.any(axis=1))
+    mean = np.where(present, loss, 0.0)[rows].sum(axis=1) / present[rows].sum(axis=1)
+    charged = np.where(present[rows], loss[rows], mean[:, None]) * cells.count[rows, None]
+    added = np.zeros((len(cells.clock), charged.shape[1]))
+    for m in range(charged.shape[1]):
+        added[:, m] = np.bincount(cells.known[rows], charged[:, m], minlength=len(added))
+    lost = _discounted(added, decay)
+    best = lost.min(axis=1, keepdims=True)
+    if cells.classifies:
+        share = np.exp(best - lost)
+    else:
+        share = np.divide(best, lost, out=np.ones_like(lost), where=lost > best)
+    # so that a member is there to fall back upon where all better ones fail
+    share = np.maximum(share, _TINY)
+    return share / share.sum(axis=1, keepdims=True)
+
+
+def _losses(cells: Members) -> tuple[np.ndarray, np.ndarray]:
+    """Log-loss or squared error of each member, and whether it predicted."""
+    if not cells.classifies:
+        loss = (cells.values[:, :, 0] - cells.actual[:, None]) ** 2
+        return loss, ~np.isnan(cells.values[:, :, 0])
+    place = np.nan_to_num(cells.actual - CLASSES[0]).astype(np.int64)
+    share = np.take_along_axis(cells.values, place[:, None, None], axis=2)[:, :, 0]
+    return -np.log(np.clip(share, _CLIP, 1.0)), ~np.isnan(share)
+
+
+@njit(cache=True)
+def _discounted(added, decay):  # noqa: ANN001, ANN202 - numba
+    """Running sums down the rows, each step of which `decay` of the sum before is left."""
+    out = added.copy()
+    for row in range(1, len(out)):
+        for m in range(out.shape[1]):
+            out[row, m] += decay * out[row - 1, m]
+    return out
+
+
+def _mixed(cells: Members, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted mean of the members at each cell, and how far they disagree."""
+    if cells.classifies:
+        return _pooled(cells.values, weights, cells.at)
+    numbers = cells.values[:, :, 0]
+    there = ~np.isnan(numbers)
+    share = np.where(there, weights[cells.at], 0.0)
+    share /= np.where(there.any(axis=1), share.sum(axis=1), np.nan)[:, None]
+    numbers = np.where(there, numbers, 0.0)
+    mean = (share * numbers).sum(axis=1)
+    spread = np.sqrt((share * (numbers - mean[:, None]) ** 2).sum(axis=1))
+    whole = spread + np.abs(mean)
+    disagreement = np.divide(spread, whole, out=np.zeros_like(whole), where=whole != 0)
+    return mean[:, None], disagreement
+
+
+@njit(cache=True)
+def _pooled(values, weights, at):  # noqa: ANN001, ANN202 - numba
+    """Linear opinion pool of (rows, members, shares) and divergence over the log of shares."""
+    n_rows, n_members, n_shares = values.shape
+    mixed, divergence = np.full((n_rows, n_shares), np.nan), np.full(n_rows, np.nan)
+    for row in range(n_rows):
+        weight, total = weights[at[row]], 0.0
+        for m in range(n_members):
+            total += 0.0 if np.isnan(values[row, m, 0]) else weight[m]
+        if total == 0.0:
+            continue
+        mixed[row] = 0.0
+        entropies = 0.0
+        for m in range(n_members):
+            if np.isnan(values[row, m, 0]):
+                continue
+            part = weight[m] / total
+            for k in range(n_shares):
+                p = values[row, m, k]
+                mixed[row, k] += part * p
+                if p > 0.0:
+                    entropies -= part * p * np.log(p)
+        entropy = 0.0
+        for k in range(n_shares):
+            p = mixed[row, k]
+            if p > 0.0:
+                entropy -= p * np.log(p)
+        divergence[row] = min(max((entropy - entropies) / np.log(n_shares), 0.0), 1.0)
+    return mixed, divergence
+
+
+def _confidence(shares: np.ndarray, disagreement: np.ndarray) -> np.ndarray:
+    """Share of the likeliest class, lowered by disagreement."""
+    return shares.max(axis=1) * (1 - disagreement)
+
+
+def _joined(
+    predictions: pd.DataFrame, cells: Members, values: np.ndarray, disagreement: np.ndarray
+) -> pd.DataFrame:
+    """The predictions and the ensemble's, in order of symbol, time and model."""
+    mine = predictions.iloc[cells.row].assign(
+        **dict.fromkeys([*PROBABILITIES, "confidence"], np.nan)
+    )
+    mine["prediction"] = values[:, 0]
+    if cells.classifies:
+        mine[PROBABILITIES] = values
+        likeliest = np.array(CLASSES, dtype=float)[values.argmax(axis=1)]
+        mine["prediction"] = np.where(np.isnan(values[:, 0]), np.nan, likeliest)
+        mine["confidence"] = _confidence(values, disagreement)
+    mine.index = _named(cells.index, ENSEMBLE)
+    return pd.concat([predictions, mine[predictions.columns]]).sort_index()
+
+
+def _named(index: pd.MultiIndex, model_id: str) -> pd.MultiIndex:
+    """Rows of one model."""
+    levels, codes = [*index.levels, pd.Index([model_id])], [*index.codes, np.zeros(len(index), int)]
+    return pd.MultiIndex(levels, codes, names=KEYS, verify_integrity=False)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from signalkit import metrics, training
-from signalkit.errors import DataError
+from signalkit.errors import DataError, StoreError
 from signalkit.training import boosting
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,3 +151,181 @@ def test_regression_follows_a_step(model_type):
     got = model.fit(features, answers, FIT).predict(features, ASKED)
     expected = answers["label"].to_numpy()[ASKED]
     assert np.abs(got - expected).mean() < 0.001
+
+
+TARGETS = ("signal_direction", "target_profitable", "target_return")
+# later than the rows to learn from
+WATCH = np.arange(1500, 1750)
+each = pytest.mark.parametrize("model_type", BOOSTERS)
+each_target = pytest.mark.parametrize("target", TARGETS)
+
+
+def asked(target):
+    """The table with labels that the target can have."""
+    features, labels = table()
+    if target == "target_profitable":
+        labels = labels.assign(label=(labels["label"] > 0).astype(float))
+    return features, labels
+
+
+def scores(model, features=None, rows=ASKED):
+    features = table()[0] if features is None else features
+    return (model.predict_proba if model.classifies else model.predict)(features, rows)
+
+
+@each
+@each_target
+def test_rows_in_a_row_are_scored_as_rows_in_a_list(model_type, target, monkeypatch):
+    monkeypatch.setattr(boosting, "_COPIED", 150)  # 500 rows in four parts
+    features, _ = table()
+    model = fitted_on(model_type, target)
+    other = pd.DataFrame(np.ascontiguousarray(features), features.index, features.columns)
+    gapped = np.r_[ASKED[:200], ASKED[201:]]
+    for seen in (features, other):
+        np.testing.assert_array_equal(scores(model, seen, gapped), np.delete(scores(model), 200, 0))
+        np.testing.assert_array_equal(scores(model, seen, ASKED[::-1])[::-1], scores(model))
+
+
+def fitted_on(model_type, target, labels=None, features=None, weight=None, **params):
+    seen, answers = asked(target)
+    model = training.make(model_type, target, **{"rounds": 30} | params)
+    return model.fit(
+        seen if features is None else features,
+        answers if labels is None else answers.assign(label=labels),
+        FIT,
+        sample_weight=weight,
+    )
+
+
+@each
+@each_target
+def test_a_missing_value_goes_a_way_of_its_own(model_type, target):
+    features, labels = asked(target)
+    holes = features.mask(np.random.default_rng(1).random(features.shape) < 0.3)
+    # where the telling column is missing the label is 1: that can be learned from the hole
+    label = labels["label"].where(holes["column_0"].notna(), 1.0)
+    model = fitted_on(model_type, target, label, holes, learning_rate=0.2)
+    gone = holes["column_0"].isna().to_numpy()[ASKED]
+    assert (model.predict(holes, ASKED)[gone].round() == 1).all()
+
+
+@each
+@each_target
+def test_a_column_without_any_value_does_no_harm(model_type, target):
+    features = table()[0].assign(column_3=np.nan)
+    model = fitted_on(model_type, target, features=features)
+    assert np.isfinite(scores(model, features)).all()
+    assert model.importance()["column_3"] == 0
+
+
+@each
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_an_infinite_value_is_named(model_type, value):
+    features, labels = asked("signal_direction")
+    spoilt = features.copy()
+    spoilt.iloc[1200:1600, 2] = value
+    with pytest.raises(DataError, match=f"column_2 is {value} at 2024-02-20 00:00:00"):
+        fitted_on(model_type, "signal_direction", features=spoilt)
+    model = fitted(model_type)
+    with pytest.raises(DataError, match=f"column_2 is {value} at 2024-03-03 12:00:00"):
+        scores(model, spoilt)
+    early = np.arange(1000)
+    with pytest.raises(DataError, match="column_2 is"):
+        training.make(model_type, "signal_direction").fit(spoilt, labels, early, watch=WATCH)
+
+
+def test_what_xgboost_refuses_is_told_as_an_error_of_the_data():
+    features = table()[0].assign(column_2=1e39)  # finite, but not in XGBoost's 32 bits
+    with pytest.raises(DataError, match=r"XGBOOST refuses the rows: .*a value too large"):
+        fitted_on("XGBOOST", "signal_direction", features=features)
+
+
+def test_what_lightgbm_refuses_is_told_as_an_error_of_the_data():
+    features = table()[0].rename(columns={"column_2": "a,b"})
+    with pytest.raises(DataError, match=r"LIGHTGBM refuses the rows: .*JSON"):
+        fitted_on("LIGHTGBM", "signal_direction", features=features)
+
+
+@each
+def test_a_file_that_is_not_the_librarys_is_refused(model_type, tmp_path):
+    fitted(model_type).save(tmp_path)
+    next(file for file in tmp_path.iterdir() if file.name != "model.json").write_text("no trees")
+    with pytest.raises(StoreError):
+        training.Model.load(tmp_path)
+
+
+@each
+@pytest.mark.parametrize("lacking", [-1.0, 0.0, 1.0])
+def test_a_class_that_the_window_lacks_keeps_next_to_no_share(model_type, lacking):
+    label = table()[1]["label"].replace(lacking, 0.0 if lacking else 1.0)
+    shares = scores(fitted_on(model_type, "signal_direction", label))
+    assert (shares[:, int(lacking) + 1] < 1e-5).all()
+    assert shares.sum(axis=1) == pytest.approx(1)
+    assert shares.min() > 0
+
+
+@each
+@pytest.mark.parametrize(
+    ("target", "only"),
+    [("signal_direction", -1.0), ("signal_direction", 1.0), ("target_profitable", 0.0),
+     ("target_profitable", 1.0), ("target_return", 0.02)],
+)  # fmt: skip
+def test_one_answer_in_the_window_is_what_is_predicted(model_type, target, only):
+    features, labels = asked(target)
+    model = training.make(model_type, target, rounds=30)
+    model.fit(features, labels.assign(label=only), FIT, watch=WATCH)
+    assert model.predict(features, ASKED) == pytest.approx(only)
+
+
+@each
+def test_a_binary_target_has_no_trees_for_what_cannot_be(model_type):
+    model = fitted_on(model_type, "target_profitable")
+    shares = scores(model)
+    assert (shares[:, 0] == 0).all()
+    assert shares.sum(axis=1) == pytest.approx(1)
+    actual = asked("target_profitable")[1]["label"].to_numpy()[ASKED]
+    # 2/3 of the labels are the sign of the first column, the rest is 1 one time of three
+    assert (model.predict(*asked("target_profitable")[:1], ASKED) == actual).mean() > 0.75
+    trees = {
+        "XGBOOST": lambda booster: len(booster.get_dump()),
+        "LIGHTGBM": lambda booster: booster.num_trees(),
+    }
+    assert trees[model_type](model.booster) == 30
+
+
+@each
+@each_target
+def test_rows_of_no_weight_teach_nothing(model_type, target):
+    weight = np.where(np.arange(1500) < 1000, 2.0, 0.0)
+    base = asked(target)[1]["label"]
+    flipped = base.where(np.arange(2000) < 1000, 1 - base.clip(0))
+    got = scores(fitted_on(model_type, target, flipped, weight=weight))
+    np.testing.assert_array_equal(got, scores(fitted_on(model_type, target, weight=weight)))
+    assert (got != scores(fitted_on(model_type, target, flipped))).any()
+
+
+@each
+@each_target
+def test_only_how_weights_compare_counts(model_type, target):
+    weight = np.random.default_rng(4).random(1500)
+    got = [scores(fitted_on(model_type, target, weight=weight * size)) for size in (1.0, 2**-20)]
+    np.testing.assert_array_equal(got[1], got[0])
+
+
+@each
+def test_weights_that_say_nothing_are_refused(model_type):
+    with pytest.raises(DataError, match="5 sample weights for 1500 rows"):
+        fitted_on(model_type, "signal_direction", weight=np.ones(5))
+    with pytest.raises(DataError, match="all 1500 sample weights are 0"):
+        fitted_on(model_type, "signal_direction", weight=np.zeros(1500))
+
+
+@each
+def test_a_wider_matrix_is_scored_on_the_threads_of_its_own_size(model_type, monkeypatch):
+    monkeypatch.setenv("SIGNALKIT_THREADS", "2")
+    model = fitted(model_type)
+    one = scores(model)
+    monkeypatch.setattr(boosting, "_SMALL", 0)
+    np.testing.assert_array_equal(scores(model), one)
+    if model_type == "XGBOOST":
+        assert '"nthread":"2"' in model.booster.save_config()

@@ -195,7 +195,10 @@ def test_make_names_the_near_match_of_an_unknown_type(asked, says):
 
 @pytest.mark.parametrize("asked", ["", "zzz"])
 def test_make_lists_the_types_there_are(asked):
-    known = r"known are \['LIGHTGBM', 'MAJORITY', 'PERSISTENCE', 'XGBOOST'\]"
+    known = (
+        r"known are \['GARCH', 'GRU', 'HAR', 'LIGHTGBM', 'LOGISTIC', 'LSTM', 'MAJORITY',"
+        r" 'PERSISTENCE', 'RIDGE', 'XGBOOST'\]"
+    )
     with pytest.raises(ParamsError, match=known):
         training.make(asked, "signal_direction")
 

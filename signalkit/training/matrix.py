@@ -1,0 +1,90 @@
+"""Rows of the feature matrix on their way into a library, and their weights.
+
+A NaN goes through: each model says what it makes of it. An infinity never does, and neither
+do columns other than those that were learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from signalkit.errors import DataError
+
+
+def block(
+    features: pd.DataFrame, rows: np.ndarray, *, learned: Sequence[str], model_type: str
+) -> np.ndarray:
+    """Rows of the matrix; rows that follow one another are a view, which must not be written to.
+
+    Parameters
+    ----------
+    features : DataFrame of shape (n_rows, n_features)
+        The whole matrix.
+    rows : array of int
+        Positions.
+    learned : sequence of str
+        The columns that the model learned, in their order.
+    model_type : str
+        Who asks, for the message.
+
+    Returns
+    -------
+    float64 array of shape (len(rows), n_features)
+
+    Raises
+    ------
+    DataError
+        If the columns differ from those learned, or one is infinite somewhere in the rows.
+    """
+    if list(features.columns) != list(learned):
+        raise DataError(
+            f"{model_type} learned the columns {list(learned)}, was asked with"
+            f" {list(features.columns)}"
+        )
+    found = features.to_numpy(dtype=float)[_span(rows)]
+    infinite = np.isinf(found)
+    if infinite.any():
+        row, column = np.argwhere(infinite)[0]
+        raise DataError(
+            f"feature {learned[column]} is {found[row, column]} at {features.index[rows[row]]};"
+            f" {model_type} takes finite numbers and NaN"
+        )
+    return found
+
+
+def weights(
+    sample_weight: np.ndarray | None, rows: np.ndarray, *, model_type: str
+) -> np.ndarray | None:
+    """Weights with a mean of 1, or none: only how they compare with one another counts.
+
+    Raises
+    ------
+    DataError
+        If there is not one finite weight of at least 0 for each row, or all are 0.
+    """
+    if sample_weight is None:
+        return None
+    found = np.asarray(sample_weight, dtype=float)
+    if found.shape != rows.shape:
+        raise DataError(f"{model_type}: {found.size} sample weights for {len(rows)} rows")
+    wrong = ~(np.isfinite(found) & (found >= 0))
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise DataError(
+            f"{model_type}: sample weight {first} is {found[first]}; weights are at least 0"
+        )
+    if not found.any():
+        raise DataError(
+            f"{model_type}: all {len(rows)} sample weights are 0; leave rows out instead"
+        )
+    return found / found.mean()
+
+
+def _span(rows: np.ndarray) -> np.ndarray | slice:
+    """The same rows as a slice where each follows the one before: a view instead of a copy."""
+    if len(rows) and (np.diff(rows) == 1).all():
+        return slice(int(rows[0]), int(rows[-1]) + 1)
+    return rows
