@@ -1,6 +1,5 @@
 """Labels of real one-minute bars: seconds a million, against a plain pass over the columns."""
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -22,21 +21,13 @@ def bars():
     return collection.read_file(file, interval="1m")
 
 
-def best(function, repeats=5):
-    """Least wall time of some repeats."""
-    times = []
-    for _ in range(repeats):
-        begun = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - begun)
-    return min(times)
-
-
 @pytest.mark.parametrize("horizon", [5, 24])
-def test_a_million_bars_meet_their_barriers_in_a_tenth_of_a_second(benchmark, bars, horizon):
+def test_a_million_bars_meet_their_barriers_in_a_tenth_of_a_second(benchmark, bars, horizon, best):
     high, low, close = (bars[name].to_numpy(copy=True) for name in ("high", "low", "close"))
     # what no label can do without: a log of every close, and a look at every high and low
-    floor = best(lambda: (np.diff(np.log(close)), np.maximum(high, close), np.minimum(low, close)))
+    floor = best(
+        lambda: (np.diff(np.log(close)), np.maximum(high, close), np.minimum(low, close)), repeats=5
+    )
     labeling.triple_barrier(bars, horizon)
     given = {"args": (bars, horizon)}
     labels = benchmark.pedantic(labeling.triple_barrier, **given, rounds=9, iterations=1)

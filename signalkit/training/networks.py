@@ -330,8 +330,13 @@ def _unpacked(content: bytes, places: list[str]) -> list[np.ndarray]:
     """Some arrays of an HDF5 file, which may not send the reader to another file."""
     import h5py  # noqa: PLC0415 - comes with Keras, which is imported when asked for
 
+    found: dict[str, Any] = {}
     with h5py.File(io.BytesIO(content)) as file:
-        held = [file[place] for place in places]
-        if any(one.file != file or one.external or one.is_virtual for one in held):
+        # links to other files are not visited
+        file.visititems(lambda place, held: found.update({place: held}))
+        held = {place: one for place, one in found.items() if isinstance(one, h5py.Dataset)}
+        if held.keys() != set(places):
+            raise ValueError(f"its weights are {sorted(held)}, not {places}")
+        if any(one.external or one.is_virtual for one in held.values()):
             raise ValueError("it refers to another file")
-        return [one[()].astype(np.float32) for one in held]
+        return [held[place][()].astype(np.float32) for place in places]

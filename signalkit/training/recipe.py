@@ -2,7 +2,8 @@
 
 The window's newest rows may be set aside twice, each time purged on `known_at`: the newest
 share, on which probabilities are calibrated, and the share before it, on which a model stops
-early. Columns, weights and scales are decided on what remains. Nobody sees the test window.
+early. Columns and settings are decided on the rows before the calibration's, weights and scales
+on what remains. Nobody sees the test window.
 
 Source: López de Prado, Advances in Financial Machine Learning (2018), sections 4.4 to 4.7, 7.4.
 """
@@ -132,7 +133,7 @@ class Recipe:
         Row weights: average uniqueness of the labels; decay towards `last` with age (1 is
         none); whether the classes weigh alike.
     stopping : tuple of str
-        Model types that stop early, on `stopping_share` of the window's times.
+        Model types that stop early, on `stopping_share` of the times before the calibration's.
     calibration : str
         none, temperature, sigmoid or isotonic, on `calibration_share` of the window's times.
     refit : bool
@@ -248,7 +249,9 @@ class Recipe:
         model.fit(read, labels, early, sample_weight=self.weight(labels, early), watch=watched)
         found, notes = self._calibrated(model, read, labels, tail)
         if self.refit and len(early) < len(rows):
+            told_of = model.history_
             model = model.again(read, labels, rows, sample_weight=self.weight(labels, rows))
+            model.history_ = told_of if len(watch) else model.history_
         sizes = {"rows": len(rows) if self.refit else len(early), "watched": len(watch)}
         return Trained(
             model,
@@ -336,7 +339,9 @@ class Recipe:
             answers = own["label"].to_numpy()
             for answer in np.unique(answers):
                 mine = answers == answer
-                weight = np.where(mine, weight / weight[mine].sum(), weight)
+                total = weight[mine].sum()
+                # a class that is too old to weigh anything stays without weight
+                weight = np.where(mine, weight / total, weight) if total > 0 else weight
         if np.ptp(weight) <= 1e-9 * weight.max():
             return None
         return weight / weight.mean()

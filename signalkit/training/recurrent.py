@@ -31,7 +31,7 @@ _SETTINGS = {
     "layers": 1,
     "lookback": 32,  # bars
     "dropout": 0.1,  # share of a layer's outputs
-    "learning_rate": 3e-3,
+    "learning_rate": 1e-3,
     "epochs": 15,
     "batch": 256,  # rows
     "patience": 3,  # epochs

@@ -1,4 +1,4 @@
-"""networks.py: what is drawn from a seed, files with the same bytes, and what is no file of ours."""
+"""networks.py: what is drawn from a seed, files with the same bytes, what is no file of ours."""
 
 import io
 import json
@@ -60,16 +60,23 @@ def test_the_file_is_one_that_keras_reads(kind, layers, tmp_path):
         assert json.loads(archive.read("metadata.json")).keys() == {"keras_version"}
 
 
-def elsewhere(content, path):
-    """A file of weights that names another file that holds them."""
-    path.write_bytes(content)
+def elsewhere(content, path, how):
+    """A file of weights that names another file, which holds some."""
     target = io.BytesIO()
-    with h5py.File(target, "w") as linking:
-        linking["layers"] = h5py.ExternalLink(str(path), "layers")
+    with h5py.File(target, "w") as other:
+        if how == "linked":
+            path.write_bytes(content)
+            other["layers"] = h5py.ExternalLink(str(path), "layers")
+        else:
+            path.write_bytes(b"0" * 10_000)
+            with h5py.File(io.BytesIO(content)) as own:
+                for place in networks._places(shape()):
+                    held = [(str(path), 0, own[place].nbytes)]
+                    other.create_dataset(place, own[place].shape, "f4", external=held)
     return target.getvalue()
 
 
-@pytest.mark.parametrize("spoil", ["cut", "other", "missing", "elsewhere"])
+@pytest.mark.parametrize("spoil", ["cut", "other", "missing", "linked", "stored"])
 def test_a_file_that_is_not_ours_is_refused(spoil, tmp_path):
     file = tmp_path / "model.keras"
     networks.write(file, shape(), drawn(), 1)
@@ -80,7 +87,7 @@ def test_a_file_that_is_not_ours_is_refused(spoil, tmp_path):
     elif spoil == "missing":
         file.unlink()
     else:
-        told = b"none" if spoil == "other" else elsewhere(content, tmp_path / "far.h5")
+        told = b"none" if spoil == "other" else elsewhere(content, tmp_path / "far", spoil)
         with zipfile.ZipFile(file, "w") as archive:
             archive.writestr("model.weights.h5", told)
     with pytest.raises(StoreError, match="holds no network"):
@@ -106,5 +113,5 @@ def test_what_the_library_refuses_names_the_model():
 
 
 def test_our_own_errors_are_not_told_as_those_of_the_library():
-    with pytest.raises(ParamsError, match="^ours$"), networks.told("LSTM"):
+    with pytest.raises(ParamsError, match=r"^ours$"), networks.told("LSTM"):
         raise ParamsError("ours")

@@ -109,7 +109,7 @@ def test_a_binary_target_never_says_minus_one():
 def test_a_step_before_the_first_bar_is_as_if_it_were_not_there(kind, layers):
     keras = networks.library()
     features, _ = table()
-    model = fitted(kind, layers=layers, dropout=0.0)
+    model = fitted(kind, layers=layers)
     begun = features.iloc[1100:]  # its third row has three bars
     scaled = model.scaling_.scaled(begun.to_numpy()[:3])[None].astype(np.float32)
     # the same layers of Keras without the input that switches steps off, over three steps
