@@ -195,17 +195,25 @@ def check_calendar(name: str) -> None:
         raise ParamsError(f"calendar {name!r} is not 24/7 or known to exchange_calendars")
 
 
-@lru_cache(maxsize=8)
+_WIDEST: dict[str, tuple] = {}  # first year, last year and calendar made of each exchange so far
+
+
 def _calendar(name: str, first_year: int, last_year: int):  # noqa: ANN202 - lazy library type
-    """Exchange calendar over whole years, so that no answer depends on today."""
+    """Exchange calendar over whole years, at least those asked for; none depends on today."""
     import exchange_calendars  # noqa: PLC0415 - takes over 0.3 s
 
-    check_calendar(name)
-    start, end = f"{first_year}-01-01", f"{last_year}-12-31"
-    try:
-        return exchange_calendars.get_calendar(name, start=start, end=end)
-    except ValueError as cause:
-        raise DataError(f"{name} has no sessions from {start} to {end}: {cause}") from None
+    first, last, made = _WIDEST.get(name, (first_year, last_year, None))
+    if made is None or first_year < first or last < last_year:
+        check_calendar(name)
+        first, last = min(first, first_year), max(last, last_year)
+        try:
+            made = exchange_calendars.get_calendar(
+                name, start=f"{first}-01-01", end=f"{last}-12-31"
+            )
+        except ValueError as cause:
+            raise DataError(f"{name} has no sessions in {first} to {last}: {cause}") from None
+        _WIDEST[name] = first, last, made
+    return made
 
 
 def session_closes(dates: pd.DatetimeIndex, calendar: str) -> pd.DatetimeIndex:
@@ -228,9 +236,8 @@ def session_closes(dates: pd.DatetimeIndex, calendar: str) -> pd.DatetimeIndex:
     closes = _calendar(calendar, dates.min().year, dates.max().year).closes
     missing = dates[~dates.isin(closes.index)]
     if len(missing):
-        raise DataError(
-            f"{calendar} had no session on {missing[0]:%Y-%m-%d} ({len(missing)} such dates)"
-        )
+        told = f"{missing[0]:%Y-%m-%d} ({len(missing)} such dates)"
+        raise DataError(f"{calendar} had no session on {told}")
     return pd.DatetimeIndex(closes.loc[dates]).as_unit("ns").rename("time")
 
 
@@ -239,14 +246,12 @@ def expected_times(
 ) -> pd.DatetimeIndex:
     """Bar ends that a complete history has from `first` to `last`, both included.
 
-    24/7 bars end on multiples of the interval since the epoch (weeks end on Monday at
-    midnight). Exchange bars end at the session's close, or every interval from its open
-    and at its close.
+    24/7 bars end on multiples of the interval since the epoch (weeks on Monday at midnight),
+    exchange bars at the session's close, or every interval from its open and at its close.
     """
     length = interval_length(interval)
     if calendar == ALWAYS_OPEN:
-        offset = pd.Timedelta(4, "D") if interval.endswith("w") else pd.Timedelta(0)
-        epoch = pd.Timestamp(0, tz="UTC") + offset
+        epoch = pd.Timestamp(0, tz="UTC") + pd.Timedelta(4 * interval.endswith("w"), "D")
         start = epoch + -(-(first - epoch) // length) * length
         return pd.date_range(start, last, freq=length, unit="ns", name="time")
     if interval.endswith("w") or (interval.endswith("d") and interval != "1d"):

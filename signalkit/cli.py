@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,8 @@ from signalkit.errors import ParamsError, SignalkitError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from signalkit.store import Registered
 
 
 class _Plain(click.Group):
@@ -201,6 +203,35 @@ def _stop_on_signal() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
+@main.command(cls=_Listing)
+@click.option("--model-type", required=True, help="XGBOOST, LIGHTGBM, LSTM or GRU.")
+@click.option("--target", default="signal_direction", help="What is predicted.")
+@click.option("--symbols", multiple=True, required=True, help="One or more: BTCUSDT ETHUSDT.")
+@click.option("--interval", default="1h", help="Spacing of the stored bars; 1h if omitted.")
+@click.option("--training-days", default=180, help="Days before the newest bar; 180 if omitted.")
+@click.option("--prediction-horizon", default=24.0, help="Hours ahead; 24 if omitted.")
+@click.option("--walk-forward", is_flag=True, help="Score it out of sample first.")
+@click.option("--source", help="Exchange of the bars, where several are stored.")
+def train(*, walk_forward: bool, **asked: Any) -> None:
+    """Train a model on stored bars and enter it into the registry.
+
+    With --walk-forward it is scored on windows that it has not seen, and its scores are kept
+    with it; an interrupted one goes on where it was.
+    """
+    from signalkit.store import Store
+    from signalkit.study import Study, register, request
+
+    with Store.open() as store:
+        study = Study.open(request.name(**asked), **request.sections(store, **asked))
+    study.check()
+    scores = study.evidence("scores") if walk_forward else None
+    if scores is not None:
+        shown = scores.loc[[asked["model_type"], "MAJORITY"], ["value", "low", "high", "gain"]]
+        click.echo(f"{shown.round(4).to_string()}\n")
+    for model, number in register(study, scores).items():
+        click.echo(f"{model} is model {number}; signalkit models show {number}")
+
+
 @main.command()
 @click.argument("study_name")
 def verify(study_name: str) -> None:
@@ -229,6 +260,102 @@ def doctor() -> None:
         click.echo(f"{name:<{width}}  {told}")
     if not whole:
         raise click.ClickException("something is not whole; see above")
+
+
+@main.group(invoke_without_command=True)
+@click.pass_context
+def models(context: click.Context) -> None:
+    """List the trained models; show, deploy or archive one."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_models)
+
+
+@models.command("list")
+def list_models() -> None:
+    """One line a model, oldest first."""
+    import pandas as pd
+
+    from signalkit.store import Store
+    from signalkit.store.models import NO_MODELS
+
+    with Store.open() as store:
+        rows = [_model_line(model) for model in store.models.list()]
+    click.echo(pd.DataFrame(rows).to_string(index=False) if rows else NO_MODELS)
+
+
+def _model_line(model: Registered) -> dict[str, str | int]:
+    """What tells a model from the others."""
+    usual = [name for name in ("auc", "accuracy", "mse", "mae") if name in model.metrics]
+    name = next(iter([*usual, *model.metrics]), None)
+    return {
+        "id": model.id,
+        "name": model.name,
+        "type": model.model_type,
+        "target": model.target_variable,
+        "horizon": model.prediction_horizon,
+        "status": model.status,
+        "metric": "none" if name is None else f"{name} {model.metrics[name]:.4g}",
+        "created": model.created_at,
+    }
+
+
+@models.command("show")
+@click.argument("name_or_id")
+def show_model(name_or_id: str) -> None:
+    """Everything about a model, and whether its files are whole.
+
+    Of several models of a name it is the deployed one, otherwise the newest.
+    """
+    from dataclasses import asdict
+
+    from signalkit.errors import StoreError
+    from signalkit.store import Store
+
+    with Store.open() as store:
+        model = store.models.find(name_or_id)
+        for name, value in asdict(model).items():
+            click.echo(f"{name:<18}  {_model_cell(value)}")
+        try:
+            files = store.models.files(model.id)
+        except StoreError as damage:
+            raise click.ClickException(str(damage)) from None
+    sizes = ", ".join(f"{name} ({len(content):,} bytes)" for name, content in files.items())
+    click.echo(f"{'files':<18}  whole: {sizes}")
+
+
+def _model_cell(value: object) -> str:
+    """A value of a model in one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_model_cell(part)}" for name, part in value.items()) or "none"
+    if isinstance(value, list):
+        return f"{len(value)}: {', '.join(map(str, value))}"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+@models.command("deploy")
+@click.argument("number", metavar="ID", type=int)
+def deploy_model(number: int) -> None:
+    """Make model ID the deployed one of its name.
+
+    The one that was deployed before it is archived.
+    """
+    from signalkit.store import Store
+
+    with Store.open() as store:
+        store.models.deploy(number, actor="command")
+        click.echo(f"model {number} {store.models.find(number).name!r} is deployed")
+
+
+@models.command("archive")
+@click.argument("number", metavar="ID", type=int)
+@click.option("--force", is_flag=True, help="Even if it is deployed.")
+def archive_model(number: int, force: bool) -> None:
+    """Put model ID away; its files stay."""
+    from signalkit.store import Store
+
+    with Store.open() as store:
+        store.models.archive(number, force=force, actor="command")
+        click.echo(f"model {number} {store.models.find(number).name!r} is archived")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def test_make_targets_and_commands_of_the_readme_exist():
     targets = set(re.findall(r"`make (\w+)", README))
     told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert targets <= set(re.findall(r"make (\w+)", told.stdout))
-    verbs = set(re.findall(r"signalkit (run|verify|doctor|collect|train)\b", README))
+    verbs = set(re.findall(r"signalkit (run|verify|doctor|collect|train|models)\b", README))
     assert verbs <= set(cli.main.commands)
 
 

@@ -132,7 +132,7 @@ def test_the_code_of_features_has_volatility_and_not_training():
 @pytest.mark.parametrize(
     ("changed", "user", "stranger"),
     [
-        ("volatility", "signalkit.features", "signalkit.training"),
+        ("volatility", "signalkit.features", "signalkit.store"),
         ("training.boosting", "signalkit.training", "signalkit.features"),
         ("store.schema", "signalkit.store", "signalkit.training"),
         ("errors", "signalkit.bars", "signalkit.lineage"),

@@ -83,7 +83,7 @@ def test_params_come_back_equal_from_a_dump_and_from_yaml(tmp_path_factory, cont
         ("labeling: {threshold: -0.5}", 1, "labeling.threshold", "or equal to 0, was -0.5"),
         ("labeling: {horizon: 0}", 1, "labeling.horizon", "or equal to 1, was 0"),
         ("labeling: 5", 1, "labeling", "valid dictionary.*was 5"),
-        ("training: {models: [LSTN]}", 1, "training.models.0", "'XGBOOST' or 'LIGHTGBM', was 'LS"),
+        ("training: {models: [LSTN]}", 1, "training.models.0", "was 'LSTN'; did you mean 'LSTM'"),
         ("collection: {interval: 1y}", 1, "collection.interval", "one of m, h, d, w, .*was '1y'"),
         ("collection: {symbols: []}", 1, "collection.symbols", "at least 1 item"),
         ("collection: {symbols: BTC}", 1, "collection.symbols", "a valid list, was 'BTC'"),

@@ -82,4 +82,5 @@ def sharpe_interval(
         found = {n: _sharpe(returns[n].to_numpy(), weight, periods_per_year) for n in returns}
         return pd.Series(found | {"difference": found["strategy"] - found["hold"]})
 
-    return bootstrap_ci(statistic, returns.index, block=block, draws=draws, level=level, seed=seed)
+    asked = {"block": block, "draws": draws, "level": level, "seed": seed}
+    return bootstrap_ci(statistic, returns.index, **asked)[["value", "low", "high"]]

@@ -14,7 +14,7 @@ from signalkit.metrics.classes import (
     matthews,
 )
 from signalkit.metrics.coefficients import LEAST_SYMBOLS, coefficients, information
-from signalkit.metrics.numbers import REGRESSION, regression, regressor
+from signalkit.metrics.numbers import REGRESSION, Regressor, regression, regressor
 from signalkit.metrics.wealth import drawdown, returns
 
 # scores of which less is better
@@ -28,6 +28,7 @@ __all__ = [
     "LESS_IS_BETTER",
     "REGRESSION",
     "Classifier",
+    "Regressor",
     "brier_parts",
     "classification",
     "classifier",

@@ -87,10 +87,17 @@ class Classifier:
     ----------
     actual, proba
         As in `classification`.
+    groups : array of shape (n,), optional
+        Rows that one model predicted, such as a fold. An AUC then compares the ranks that rows
+        have within their group: what two models were fitted on sets the level of what they
+        say, and the shares of a training window lag those of the window after it.
     """
 
-    def __init__(self, actual: np.ndarray, proba: np.ndarray) -> None:
+    def __init__(
+        self, actual: np.ndarray, proba: np.ndarray, groups: np.ndarray | None = None
+    ) -> None:
         actual, proba = checked_classes(actual, proba)
+        groups = np.zeros(len(actual)) if groups is None else np.asarray(groups)
         truth = actual[:, None] == np.array(CLASSES)
         chosen = proba.argmax(axis=1)
         top, right = proba.max(axis=1), truth[np.arange(len(actual)), chosen]
@@ -98,8 +105,9 @@ class Classifier:
         self._cell, self._held = 3 * truth.argmax(axis=1) + chosen, bin_of(top, ECE_BINS)
         self._values = np.column_stack([right - top, surprise, squared_miss(truth, proba)])
         moved, every = np.flatnonzero(actual), np.arange(len(actual))
-        self._ranked = [_ranked(truth[:, k], proba[:, k], every) for k in range(len(CLASSES))]
-        self._ranked.append(_ranked(truth[:, 2], proba[:, 2] - proba[:, 0], moved))
+        asked = [(truth[:, k], proba[:, k], every) for k in range(len(CLASSES))]
+        asked.append((truth[:, 2], proba[:, 2] - proba[:, 0], moved))
+        self._ranked = [_ranked(*each, groups) for each in asked]
 
     def __call__(self, weight: np.ndarray) -> pd.Series:
         """The scores of the rows by their weights, as `classification` gives them."""
@@ -138,9 +146,11 @@ class Classifier:
         return np.column_stack(columns)
 
 
-def classifier(actual: np.ndarray, proba: np.ndarray) -> Classifier:
+def classifier(
+    actual: np.ndarray, proba: np.ndarray, groups: np.ndarray | None = None
+) -> Classifier:
     """`classification` as a function of row weights; what needs sorting is sorted once."""
-    return Classifier(actual, proba)
+    return Classifier(actual, proba, groups)
 
 
 def checked_classes(actual: np.ndarray, proba: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -227,10 +237,13 @@ def _correlations(tables: np.ndarray) -> np.ndarray:
 
 
 def _ranked(
-    truth: np.ndarray, score: np.ndarray, rows: np.ndarray
+    truth: np.ndarray, score: np.ndarray, rows: np.ndarray, groups: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows in order of their score, a number for each score, and whether each is positive."""
-    order = rows[np.argsort(score[rows], kind="stable")]
-    ordered = score[order]
+    """Rows by their score within the group, a number for each, and whether each is positive."""
+    inside = pd.Series(score[rows]).groupby(groups[rows])
+    # all alike is one half, however many there are
+    score = ((inside.rank() - 0.5) / inside.transform("size")).to_numpy()
+    place = np.argsort(score, kind="stable")
+    order, ordered = rows[place], score[place]
     tied = np.cumsum(np.r_[0, ordered[1:] != ordered[:-1]]) if len(order) else order
     return order, tied, truth[order]

@@ -7,13 +7,13 @@ correlation and rank IC Spearman's, ties at their mean rank.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 
-from signalkit.metrics.rows import count_rows, total_weight, weighted_mean
+from signalkit.metrics import tally
+from signalkit.metrics.rows import count_rows, total_weight
 
+_ROUNDING = 1e-12
 REGRESSION = ("mse", "mae", "r2", "ic", "rank_ic")
 
 
@@ -57,36 +57,90 @@ def regression(
     return scored(np.ones(len(actual)) if weight is None else np.asarray(weight, dtype=float))
 
 
+class Regressor:
+    """Scores of some rows as a function of their weights; what needs ranking is ranked once.
+
+    Parameters
+    ----------
+    actual, prediction, naive
+        As in `regression`.
+    groups : array of shape (n,), optional
+        Rows among which a correlation is taken, such as a symbol; the mean over groups counts.
+    """
+
+    def __init__(
+        self,
+        actual: np.ndarray,
+        prediction: np.ndarray,
+        *,
+        naive: np.ndarray | float = 0.0,
+        groups: np.ndarray | None = None,
+    ) -> None:
+        actual, prediction = np.asarray(actual, dtype=float), np.asarray(prediction, dtype=float)
+        naive = np.broadcast_to(naive, actual.shape) if np.ndim(naive) == 0 else np.asarray(naive)
+        n = count_rows(actual, prediction, naive)
+        self._group = np.zeros(n, dtype=np.int64)
+        if groups is not None:
+            self._group = pd.factorize(np.asarray(groups))[0].astype(np.int64)
+        miss = actual - prediction
+        columns = [miss**2, np.abs(miss), (actual - naive) ** 2]
+        pair = pd.DataFrame({"actual": actual, "prediction": prediction})
+        for sides in (pair, pair.groupby(self._group).rank()):
+            # around their mean, for a large one would eat the digits
+            middle = sides - sides.groupby(self._group).transform("mean")
+            a, b = middle.to_numpy().T
+            columns += [a, b, a * a, b * b, a * b]
+        self._columns = np.column_stack(columns)
+
+    def __call__(self, weight: np.ndarray) -> pd.Series:
+        """The scores of the rows by their weights, as `regression` gives them."""
+        weight = np.asarray(weight, dtype=float)
+        total_weight(weight, len(self._group))
+        return pd.Series(self.drawn(weight[None], np.arange(len(weight)))[0], REGRESSION)
+
+    def drawn(self, counts: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """The scores of many draws at once.
+
+        Parameters
+        ----------
+        counts : array of float, shape (n_draws, n_times)
+            How often each draw has each time.
+        place : array of int, shape (n_rows,)
+            Time of each row.
+
+        Returns
+        -------
+        array of shape (n_draws, n_scores)
+            In the order of `REGRESSION`.
+        """
+        sums = tally.weighted(counts, place, self._group, self._columns)
+        mse, mae, base = (sums[:, :, 1:4].sum(axis=1) / sums[:, :, :1].sum(axis=1)).T
+        r2 = np.full(len(mse), np.nan)
+        np.divide(mse, base, out=r2, where=base > 0)
+        weight, parts = sums[:, :, 0], (sums[:, :, 4:9], sums[:, :, 9:14])
+        orders = [_mean_correlation(weight, part) for part in parts]
+        return np.column_stack([mse, mae, 1 - r2, *orders])
+
+
 def regressor(
-    actual: np.ndarray, prediction: np.ndarray, *, naive: np.ndarray | float = 0.0
-) -> Callable[[np.ndarray], pd.Series]:
+    actual: np.ndarray,
+    prediction: np.ndarray,
+    *,
+    naive: np.ndarray | float = 0.0,
+    groups: np.ndarray | None = None,
+) -> Regressor:
     """`regression` as a function of row weights; what needs ranking is ranked once."""
-    actual, prediction = np.asarray(actual, dtype=float), np.asarray(prediction, dtype=float)
-    naive = np.broadcast_to(naive, actual.shape) if np.ndim(naive) == 0 else np.asarray(naive)
-    n = count_rows(actual, prediction, naive)
-    miss, base = actual - prediction, actual - naive
-    columns = (miss**2, np.abs(miss), base**2)
-    straight = correlation(actual, prediction)
-    ranked = correlation(*(pd.Series(column).rank().to_numpy() for column in (actual, prediction)))
-
-    def scores(weight: np.ndarray) -> pd.Series:
-        total = total_weight(weight, n)
-        mse, mae, spread = (weighted_mean(column, weight, total) for column in columns)
-        r2 = 1 - mse / spread if spread > 0 else np.nan
-        return pd.Series((mse, mae, r2, straight(weight), ranked(weight)), index=REGRESSION)
-
-    return scores
+    return Regressor(actual, prediction, naive=naive, groups=groups)
 
 
-def correlation(one: np.ndarray, other: np.ndarray) -> Callable[[np.ndarray], float]:
-    """Pearson's correlation as a function of row weights, NaN where a side is constant."""
-
-    def found(weight: np.ndarray) -> float:
-        drawn, total = weight > 0, weight.sum()
-        if min(np.ptp(one[drawn]), np.ptp(other[drawn])) == 0:
-            return np.nan
-        a, b = (side - weighted_mean(side, weight, total) for side in (one, other))
-        scale = (weight * a**2).sum() * (weight * b**2).sum()
-        return float((weight * a * b).sum() / np.sqrt(scale))
-
-    return found
+def _mean_correlation(weight: np.ndarray, sums: np.ndarray) -> np.ndarray:
+    """Mean over the groups of a draw of Pearson's correlation; NaN where a side is constant."""
+    there = weight > 0
+    a, b, aa, bb, ab = np.moveaxis(sums / np.where(there, weight, 1.0)[:, :, None], 2, 0)
+    spreads = [
+        # what is left of a constant is its rounding
+        np.where(square - mean**2 > _ROUNDING * square, square - mean**2, np.nan)
+        for mean, square in ((a, aa), (b, bb))
+    ]
+    found = np.clip((ab - a * b) / np.sqrt(spreads[0] * spreads[1]), -1.0, 1.0)
+    return np.where(there, found, 0.0).sum(axis=1) / there.sum(axis=1)

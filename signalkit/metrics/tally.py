@@ -58,3 +58,18 @@ def sums(counts, place, cell, held, values):  # noqa: ANN001, ANN201 - numba
             losses[d, 0] += w * values[i, 1]
             losses[d, 1] += w * values[i, 2]
     return tables, excess, losses
+
+
+@njit(cache=True)
+def weighted(counts, place, group, columns):  # noqa: ANN001, ANN201 - numba
+    """Weight, and weighted sum of each column, of each draw and group of rows."""
+    n_columns = columns.shape[1]
+    out = np.zeros((len(counts), group.max() + 1, n_columns + 1))
+    for d in range(len(counts)):
+        weight = counts[d]
+        for i in range(len(place)):
+            w, g = weight[place[i]], group[i]
+            out[d, g, 0] += w
+            for k in range(n_columns):
+                out[d, g, k + 1] += w * columns[i, k]
+    return out

@@ -161,6 +161,11 @@ def _rule(error: dict[str, Any]) -> str:
         cause = str(error["ctx"]["error"])
         return cause if repr(found) in cause else f"{cause}, was {found!r}"
     hint = ""
+    if error["type"] == "literal_error" and isinstance(found, str):
+        known = re.findall(r"'([^']+)'", error["msg"])
+        near = difflib.get_close_matches(found, known, n=1)
+        near = near or difflib.get_close_matches(found.upper(), known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
     if isinstance(found, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?e[-+]?\d+", found, re.IGNORECASE):
         hint = "; YAML reads it as text, write it with a point such as 1.0e-3"
     if error["type"] == "string_type" and isinstance(found, bool | int | float):

@@ -13,6 +13,9 @@ from signalkit.params.sections import (
     timestamp,
 )
 
+# share of a training window that may be set aside to stop and to calibrate on
+_MOST = 0.6
+
 
 def broken_rules(params: Params) -> Iterator[tuple[str, str]]:
     """Every broken rule: the dotted name it concerns, what was found and what would do."""
@@ -115,5 +118,25 @@ def _order_rules(params: Params) -> Iterator[tuple[str, str]]:
     for (before, first, a), (after, second, b) in pairwise(dated):
         if first >= second:
             yield after, f"must come after {before} {a!r}, was {b!r}"
+    yield from _share_rules(params)
     if held.step is not None and held.step < held.test:
         yield "validation.step", f"must be at least test ({held.test}), was {held.step}"
+
+
+def _share_rules(params: Params) -> Iterator[tuple[str, str]]:
+    """Shares of a training window, and folds among folds."""
+    asked, held = params.training, params.validation
+    used = asked.stopping.share if asked.stopping.models else 0.0
+    used += asked.calibration.share if asked.calibration.method != "none" else 0.0
+    if used > _MOST:
+        yield (
+            "training.calibration.share",
+            f"with training.stopping.share takes {used:.0%} of a training window, which leaves too"
+            f" little to learn from; take {_MOST:.0%} at most",
+        )
+    if 0 < held.combinatorial.folds <= held.combinatorial.test_folds:
+        yield (
+            "validation.combinatorial.test_folds",
+            f"must be below folds ({held.combinatorial.folds}), was"
+            f" {held.combinatorial.test_folds}",
+        )

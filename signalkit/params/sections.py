@@ -18,7 +18,7 @@ from pydantic import (
 
 from signalkit.errors import ParamsError
 
-Model = Literal["XGBOOST", "LIGHTGBM"]
+Model = Literal["XGBOOST", "LIGHTGBM", "LSTM", "GRU"]
 Target = Literal[
     "signal_direction", "target_return", "target_volatility", "target_profitable", "triple_barrier"
 ]
@@ -234,6 +234,12 @@ class Labeling(Section):
         """The names that the target reads beside its horizon, with their values."""
         return {name: getattr(self, name) for name in TARGET_SETTINGS[self.target]}
 
+    @property
+    def says(self) -> str:
+        """What a prediction of the target says to who sizes positions."""
+        told = {"target_profitable": self.side, "target_volatility": "nothing"}
+        return told.get(self.target, "direction")
+
 
 class Selection(Section):
     """Which columns a model may read; decided inside each training window."""
@@ -243,10 +249,64 @@ class Selection(Section):
     by: Literal["ic", "gain"] = "ic"
 
 
+class Recurrent(Section):
+    """How LSTM and GRU are built and fitted; `patience` is read where they stop early."""
+
+    units: Annotated[int, Field(ge=1, le=1024)] = 32
+    layers: Annotated[int, Field(ge=1, le=4)] = 1
+    lookback: Bars = 32
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.001
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 15
+    batch: Annotated[int, Field(ge=1)] = 256
+    patience: Annotated[int, Field(ge=1)] = 3
+
+
+class Weights(Section):
+    """What a training row weighs; decided from the training rows alone."""
+
+    uniqueness: bool = True
+    last: Annotated[float, Field(gt=-1, le=1)] = 1.0
+    balanced: bool = False
+
+
+class Stopping(Section):
+    """Which models stop early, on the newest share of what calibration leaves of a window."""
+
+    models: list[Model] = ["LSTM", "GRU"]
+    share: Annotated[float, Field(gt=0, le=0.5)] = 0.15
+    patience: Annotated[int, Field(ge=1)] = 20
+
+
+class Calibration(Section):
+    """How probabilities become confidence, on which newest share of a training window."""
+
+    method: Literal["none", "temperature", "sigmoid", "isotonic"] = "temperature"
+    share: Annotated[float, Field(gt=0, le=0.5)] = 0.2
+    refit: bool = False
+    coverage: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
+
+
+class Ensemble(Section):
+    """How models are joined: by their settled results, alike, or by a model of them."""
+
+    method: Literal["weighted", "mean", "stacking"] = "weighted"
+    half_life: Bars = 250
+
+
+class Tuning(Section):
+    """A search for settings inside each training window; 0 trials is none."""
+
+    trials: Annotated[int, Field(ge=0, le=10_000)] = 0
+    seconds: Annotated[float, Field(gt=0)] | None = None
+    folds: Annotated[int, Field(ge=1, le=20)] = 3
+
+
 class Training(Section):
-    """Which models, how they are fitted, and on which columns."""
+    """Which models, how they are fitted, on which columns, and what is made of their answers."""
 
     models: Annotated[list[Model], Field(min_length=1)] = ["XGBOOST", "LIGHTGBM"]
+    pooled: bool = True
     rounds: Annotated[int, Field(ge=1, le=10_000)] = 100
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.03
     depth: Annotated[int, Field(ge=1, le=12)] = 3
@@ -254,7 +314,28 @@ class Training(Section):
     row_share: Annotated[float, Field(gt=0, le=1)] = 0.7
     column_share: Annotated[float, Field(gt=0, le=1)] = 0.7
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 7
+    recurrent: Recurrent = Recurrent()
+    weights: Weights = Weights()
+    stopping: Stopping = Stopping()
+    calibration: Calibration = Calibration()
+    ensemble: Ensemble = Ensemble()
+    tuning: Tuning = Tuning()
     selection: Selection = Selection()
+
+    def settings(self, model: str) -> dict[str, Any]:
+        """The settings that a model type reads, with their values."""
+        if model in {"LSTM", "GRU"}:
+            return self.recurrent.model_dump() | {"seed": self.seed}
+        names = ("rounds", "learning_rate", "depth", "min_rows_leaf", "row_share", "column_share")
+        own = {name: getattr(self, name) for name in names}
+        return own | {"patience": self.stopping.patience, "seed": self.seed}
+
+
+class Combinatorial(Section):
+    """Combinatorial purged evidence of one model beside the walk-forward; 0 folds is none."""
+
+    folds: Annotated[int, Field(ge=0, le=20)] = 0
+    test_folds: Annotated[int, Field(ge=1, le=10)] = 2
 
 
 class Validation(Section):
@@ -269,6 +350,8 @@ class Validation(Section):
     draws: Annotated[int, Field(ge=100, le=100_000)] = 1000
     block: Bars | None = None
     level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    placebos: Annotated[int, Field(ge=0, le=999)] = 1
+    combinatorial: Combinatorial = Combinatorial()
 
 
 class Signals(Section):

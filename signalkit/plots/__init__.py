@@ -1,4 +1,4 @@
-"""Figures: a finished table in, Axes out; a file a stage. Nothing is computed here.
+"""Figures: a finished table in, Axes out; files by stage. Nothing is computed here.
 
 In a notebook, Axes at the end of a cell are shown as a picture with a text alternative:
 the finding of the run and what the axes show.
@@ -12,6 +12,7 @@ from signalkit.plots.collection import (
     plot_news,
     plot_stale_opens,
 )
+from signalkit.plots.confidence import plot_ensemble, plot_placebo, plot_reliability
 from signalkit.plots.features import plot_correlation, plot_families
 from signalkit.plots.figure import show_axes_in_notebooks
 from signalkit.plots.labeling import (
@@ -20,16 +21,32 @@ from signalkit.plots.labeling import (
     plot_uniqueness,
     plot_widths,
 )
-from signalkit.plots.training import plot_importance, plot_information, plot_permutation
-from signalkit.plots.validation import plot_folds, plot_gains, plot_scores_by_fold
+from signalkit.plots.training import (
+    plot_importance,
+    plot_information,
+    plot_learning,
+    plot_permutation,
+    plot_trials,
+)
+from signalkit.plots.validation import (
+    plot_adversarial,
+    plot_border,
+    plot_folds,
+    plot_gains,
+    plot_parts,
+    plot_scores_by_fold,
+)
 
 show_axes_in_notebooks()
 
 __all__ = [
+    "plot_adversarial",
     "plot_anomalies",
+    "plot_border",
     "plot_closes",
     "plot_correlation",
     "plot_drawdown",
+    "plot_ensemble",
     "plot_equity",
     "plot_families",
     "plot_folds",
@@ -38,11 +55,16 @@ __all__ = [
     "plot_importance",
     "plot_information",
     "plot_label_balance",
+    "plot_learning",
     "plot_news",
+    "plot_parts",
     "plot_permutation",
+    "plot_placebo",
+    "plot_reliability",
     "plot_returns_by_label",
     "plot_scores_by_fold",
     "plot_stale_opens",
+    "plot_trials",
     "plot_uniqueness",
     "plot_widths",
     "plot_years",

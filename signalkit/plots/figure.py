@@ -7,6 +7,8 @@ import sys
 import weakref
 
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateFormatter, AutoDateLocator
 from matplotlib.figure import Figure
@@ -14,9 +16,22 @@ from matplotlib.ticker import FuncFormatter
 
 # colours that differ in lightness too, so that they survive a grey print
 BLUE, ORANGE, GREY, GREEN, RED = "#1f5fa8", "#e08214", "#8c8c8c", "#4d9221", "#b2182b"
+BLACK = "#3f3f3f"
 SERIES = (BLUE, ORANGE, GREEN, GREY)
 # a model has one colour in every figure
-_MODELS = {"ENSEMBLE": BLUE, "LIGHTGBM": ORANGE, "XGBOOST": GREEN, "MAJORITY": GREY}
+_MODELS = {
+    "ENSEMBLE": BLUE,
+    "LIGHTGBM": ORANGE,
+    "XGBOOST": GREEN,
+    "LSTM": "#762a83",
+    "GRU": "#e7298a",
+    "MAJORITY": GREY,
+    "PERSISTENCE": BLACK,
+    "LOGISTIC": "#8c510a",
+    "RIDGE": "#5ab4ac",
+    "HAR": "#01665e",
+    "GARCH": "#a6cee3",
+}
 
 _ALT: weakref.WeakKeyDictionary[Figure, str] = weakref.WeakKeyDictionary()
 
@@ -40,9 +55,33 @@ def model_colour(model: str, place: int) -> str:
 def legend(ax: Axes, *, below: bool = False) -> None:
     """A legend beside or below the drawing, where it covers nothing."""
     if below:
-        ax.figure.legend(frameon=False, loc="outside lower center", ncols=4)
+        ax.figure.legend(frameon=False, loc="outside lower center", ncols=5)
     else:
         ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
+
+
+def dots(ax: Axes, rows: pd.DataFrame, *, shift: float, colour: str, name: str) -> None:
+    """Dots on their intervals, a row of `value low high` each, from the top."""
+    places = np.arange(len(rows))[::-1] + shift
+    # an interval of percentiles may leave out its value, so it is no reach around the dot
+    ax.hlines(places, rows["low"], rows["high"], color=colour, linewidth=1.2)
+    ax.plot(rows["value"], places, "o", markersize=4, color=colour, label=name)
+
+
+def names_of_rows(ax: Axes, names: pd.Index, *, what: str) -> None:
+    """Names of the rows of `dots` on the axis, from the top, and lines across the drawing."""
+    ax.set_yticks(np.arange(len(names))[::-1], names, fontsize=8)
+    ax.set(ylabel=what, ylim=(-0.7, len(names) - 0.3))
+    ax.grid(axis="x", color="#e6e6e6", linewidth=0.7)
+
+
+def nothing(ax: Axes | None, finding: str, *, xlabel: str, ylabel: str) -> Axes:
+    """Axes of a figure for which there is nothing to show, which say so."""
+    ax = canvas(ax, height=2.0)
+    ax.text(0.5, 0.5, "nothing to show", ha="center", va="center", transform=ax.transAxes)
+    ax.set(xlabel=xlabel, xticks=[], yticks=[])
+    ax.set_ylabel(ylabel, fontsize=8)
+    return finish(ax, finding, "An empty drawing: this run has nothing to show here.")
 
 
 def log_axis(ax: Axes) -> None:

@@ -25,11 +25,11 @@ def numbers(study: Study) -> dict[str, Any]:
     backtest = study.backtest()
     tables = {
         "verdict": study.verdict(),
-        "scores": study.scores(),
-        "scores_by_fold": study.scores_by_fold(),
-        "folds": study.folds(),
+        "scores": study.evidence("scores"),
+        "scores_by_fold": study.evidence("by_fold"),
+        "folds": study.evidence("folds"),
         "training": study.train(),
-        "importance": study.importance(),
+        "importance": study.trained("importance"),
         "backtest": backtest.table("statistics"),
         "sharpe": backtest.table("sharpe"),
         "coverage": study.coverage(),
@@ -122,13 +122,13 @@ def render(
     )
     pages.filters["shown"] = _shown
     verdict = study.verdict()
-    words = study.words()
+    words, alarms = study.words(), set(study.alarms())
     asked = study.params.model_dump(exclude_defaults=True)
     return pages.get_template("index.html.j2").render(
         name=study.params.study_name,
         question=question,
         headline=words[0],
-        remarks=words[1:],
+        remarks=[(said, said in alarms) for said in words[1:]],
         level=study.params.validation.level,
         verdict=verdict.reset_index().to_dict("records"),
         statistics=study.backtest().table("statistics").reset_index().to_dict("records"),

@@ -1,9 +1,10 @@
 """Proof of a report: the study once more in a clean process and an empty store.
 
 What is compared, each to the last digit: every number of numbers.json, every text and
-picture of every page, and every output of the executed notebooks. The ledger, which a study
-cannot make again, is checked link by link and lent to the clean store; so is what was
-collected from outside, as it was when the study ran.
+picture of every page, and every output of the executed notebooks, but for those of cells tagged
+`varies`, such as what a fit took in seconds. The ledger, which a study cannot make again, is
+checked link by link and lent to the clean store; so is what was collected from outside, as it
+was when the study ran.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from signalkit.store import Store
 
 _SILENT = {"style", "script"}
 _HEADINGS = {"h1", "h2", "h3", "h4"}
+_VARIES = re.compile(rb"<!--varies-->.*?<!--/varies-->", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ def verify(study_name: str) -> tuple[int, list[Difference]]:
             raise StoreError(f"the trial ledger lacks the row {head} that the report was made at")
         with tempfile.TemporaryDirectory(prefix="signalkit-verify-") as name:
             clean = Path(name)
-            store.lend_ledger(clean / "data", head)
+            own = _read(folder / NUMBERS)["stages"]["backtesting"]
+            store.lend_ledger(clean / "data", head, but=own)
             if _reads_the_store(folder / ASKED):
                 made = lineage.digest(_read(folder / NUMBERS)["identity"])
                 store.lend_collected(clean / "data", study_name, made)
@@ -128,9 +131,25 @@ def _compare_folders(reported: Path, again: Path) -> tuple[int, list[Difference]
                 found.append(Difference(f"{made.name}, {name}", one[1], other[1]))
                 if one[0] != other[0]:  # no longer the same layout: the rest would all differ
                     break
-        if len(found) == before and mine.read_bytes() != made.read_bytes():
+        if len(found) == before and _steady(mine) != _steady(made):
             found.append(Difference(f"{name}, what is not shown as text", "other", "bytes"))
     return total, found
+
+
+def _steady(file: Path) -> bytes:
+    """A file without the outputs of cells that differ from run to run."""
+    if file.suffix == ".html":
+        return _VARIES.sub(b"", file.read_bytes())
+    return json.dumps(_notebook(file)).encode() if file.suffix == ".ipynb" else file.read_bytes()
+
+
+def _notebook(file: Path) -> dict:
+    """A notebook without the outputs of cells that differ from run to run."""
+    notebook = _read(file)
+    for cell in notebook["cells"]:
+        if "varies" in cell["metadata"].get("tags", []):
+            cell["outputs"] = []
+    return notebook
 
 
 def _parts(file: Path) -> list[tuple[str, str]]:
@@ -142,12 +161,12 @@ def _parts(file: Path) -> list[tuple[str, str]]:
         return [(name, repr(value)) for name, value in flat.items()]
     if file.suffix == ".html":
         reader = _Reader()
-        reader.feed(file.read_text(encoding="utf-8"))
+        reader.feed(_steady(file).decode())
         return reader.parts
     if file.suffix == ".ipynb":
         return [
             (f"cell {number}", json.dumps(cell, sort_keys=True))
-            for number, cell in enumerate(_read(file)["cells"])
+            for number, cell in enumerate(_notebook(file)["cells"])
         ]
     return [("content", file.read_text(encoding="utf-8"))]
 

@@ -1,6 +1,12 @@
 """Significance: how likely luck is, for scores, Sharpe ratios, selections and comparisons."""
 
-from signalkit.significance.bootstrap import bootstrap_ci, draw_counts, p_value
+from signalkit.significance.bootstrap import (
+    bootstrap_ci,
+    draw_counts,
+    few_at_once,
+    intervals,
+    p_value,
+)
 from signalkit.significance.comparison import diebold_mariano, model_confidence_set, spa
 from signalkit.significance.overfitting import Overfitting, pbo
 from signalkit.significance.sharpe import (
@@ -21,6 +27,8 @@ __all__ = [
     "draw_counts",
     "effective_trials",
     "expected_max_sharpe",
+    "few_at_once",
+    "intervals",
     "min_track_record",
     "model_confidence_set",
     "p_value",

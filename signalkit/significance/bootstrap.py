@@ -10,12 +10,14 @@ Hinkley, Bootstrap Methods and their Application (1997), section 4.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
 
 from signalkit.errors import DataError, ParamsError
+
+_CELLS = 4_000_000
 
 
 def draw_counts(n_times: int, block: int, draws: int, seed: int) -> np.ndarray:
@@ -102,14 +104,36 @@ def bootstrap_ci(
     counts = draw_counts(len(clock), block, draws, seed)
     value = statistic(np.ones(len(position)))
     drawn = np.array([statistic(c[position].astype(float)).to_numpy() for c in counts])
-    tail = (1 - level) / 2
+    return intervals(value, drawn, level)
+
+
+def intervals(value: pd.Series, drawn: np.ndarray, level: float) -> pd.DataFrame:
+    """Percentile intervals of values that were drawn already, as `bootstrap_ci` gives them.
+
+    Parameters
+    ----------
+    value : Series
+        The values on all rows.
+    drawn : array of shape (draws, n_values)
+        The values of each draw; NaN is left out.
+    level : float
+        Coverage of the interval.
+    """
+    real, tail = value.to_numpy(dtype=float), (1 - level) / 2
     known = np.isfinite(drawn).any(axis=0)
     edges = np.full((2, drawn.shape[1]), np.nan)
     edges[:, known] = np.nanquantile(drawn[:, known], [tail, 1 - tail], axis=0)
-    beyond = (drawn - value.to_numpy() >= value.to_numpy()).sum(axis=0)
+    beyond = (drawn - real >= real).sum(axis=0)
     chance = np.where(known, (1 + beyond) / (1 + np.isfinite(drawn).sum(axis=0)), np.nan)
     columns = {"value": value, "low": edges[0], "high": edges[1], "p": chance}
     return pd.DataFrame(columns, index=value.index)
+
+
+def few_at_once(counts: np.ndarray) -> Iterator[np.ndarray]:
+    """Drawn counts as floats, as many draws at once as fit in 32 MB."""
+    step = max(1, _CELLS // counts.shape[1])
+    for start in range(0, len(counts), step):
+        yield counts[start : start + step].astype(float)
 
 
 def p_value(real: float, draws: np.ndarray, *, larger: bool = True) -> float:

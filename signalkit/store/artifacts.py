@@ -116,6 +116,12 @@ class Artifacts:
         finally:
             shutil.rmtree(made, ignore_errors=True)
 
+    def lend(self, stage: str, identity: str, other: Artifacts) -> None:
+        """Copy an artifact into another folder of artifacts, where there is such an artifact."""
+        found = self.find(stage, identity)
+        if found is not None:
+            shutil.copytree(found.folder, other.folder / stage / identity, dirs_exist_ok=True)
+
     def _finish(self, made: Path, place: Path, about: Mapping[str, object]) -> Artifact:
         """Describe a made folder and move it to its place."""
         sums = {file.name: file_digest(file) for file in sorted(made.iterdir())}

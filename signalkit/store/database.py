@@ -127,14 +127,20 @@ class Store(Bars, Features, News):
             if rows:
                 self.db["trades"].insert_all(rows)
 
-    def lend_ledger(self, folder: Path, head: str) -> None:
-        """Write the trial chain up to and with the row `head` into a new data folder."""
+    def lend_ledger(self, folder: Path, head: str, *, but: str = "") -> None:
+        """Write the trial chain up to and with the row `head` into a new data folder.
+
+        The returns of the trials go with it, but for those of one artifact.
+        """
         trials = self.ledger.trials()
         heads = [GENESIS, *(trial.hash for trial in trials)]
         if head not in heads:
             raise StoreError(f"the trial ledger has no row {head}")
+        lent = trials[: heads.index(head)]
         with Store.open(folder) as other:
-            other.db["trials"].insert_all(asdict(t) for t in trials[: heads.index(head)])
+            other.db["trials"].insert_all(asdict(trial) for trial in lent)
+            for identity in {trial.artifact for trial in lent} - {but}:
+                self.artifacts.lend("backtesting", identity, other.artifacts)
 
     def lend_collected(self, folder: Path, study_name: str, identity: str) -> None:
         """Write bars and news into a new data folder, as they were when a study last ran.

@@ -126,6 +126,8 @@ class Ledger:
         StoreError
             With the first row that does not follow from the one before it.
         """
+        query = "SELECT seq FROM sqlite_sequence WHERE name = 'trials'"
+        made = self._db.execute(query).fetchone()  # first: a row may be added while we read
         previous, expected = GENESIS, 1
         for trial in self.trials():
             row = asdict(trial)
@@ -134,6 +136,5 @@ class Ledger:
             if _seal(row) != trial.hash:
                 raise StoreError(f"row {trial.seq} of the trial ledger was changed")
             previous, expected = trial.hash, expected + 1
-        made = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'trials'").fetchone()
         if made and made[0] >= expected:
             raise StoreError(f"the trial ledger misses its newest rows, {expected} to {made[0]}")

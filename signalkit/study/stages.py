@@ -9,24 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from signalkit import (
-    backtesting,
-    causality,
-    features,
-    labeling,
-    params,
-    signals,
-    training,
-    validation,
-)
+from signalkit import backtesting, features, labeling, params, signals, training
 from signalkit.bars import each_symbol
-from signalkit.study import inputs
+from signalkit.errors import DataError
+from signalkit.study import inputs, learning
 
 if TYPE_CHECKING:
     from signalkit.study.study import Study
@@ -46,6 +36,8 @@ class Stage:
     modules: tuple[str, ...]
     params: Callable[[Study], dict[str, Any]]
     upstream: tuple[str, ...] = ()
+    # modules that only put others together: their own source counts, their imports do not
+    glue: tuple[str, ...] = ()
 
 
 def holdout_from(asked: params.Params) -> pd.Timestamp:
@@ -97,115 +89,14 @@ def _label(study: Study, scope: str) -> Made:
     """Labels of the bars of the scope."""
     asked = study.params.labeling
     make = labeling.TARGETS[asked.target]
-    return {"labels": make(study.panel(scope), asked.horizon, **label_settings(study))}, {}
-
-
-def says(study: Study) -> str:
-    """What a prediction of the study's target says to who sizes positions."""
-    asked = study.params.labeling
-    told = {"target_profitable": asked.side, "target_volatility": "nothing"}
-    return told.get(asked.target, "direction")
-
-
-def _models(study: Study) -> dict[str, training.Model]:
-    """Unfitted models by name, baselines among them."""
-    target = study.params.labeling.target
-    settings = study.params.training.model_dump(exclude={"models", "selection"})
-    boosters = {
-        name: training.make(name, target, **settings) for name in study.params.training.models
-    }
-    return boosters | {name: training.make(name, target) for name in training.BASELINES}
-
-
-def _selector(study: Study) -> Callable[..., pd.Series]:
-    """What decides in each training window which columns a model may read."""
-    asked = study.params.training
-    ranker = _models(study)[asked.models[0]]
-    return partial(training.select, ranker=ranker, **asked.selection.model_dump())
-
-
-def _train(study: Study, scope: str) -> Made:
-    """Every model fitted once, on the newest training window."""
-    whole, answers = validation.aligned(study.features(), study.labels())
-    times = whole.index.get_level_values("time")
-    clock = times[answers["label"].notna()].unique().sort_values()
-    window = clock[-study.params.validation.train :]
-    rows = np.flatnonzero(answers["label"].notna() & times.isin(window))
-    told = _selector(study)(whole, answers, rows)
-    read = whole[training.kept(told, where="the newest training window")]
-    table, gains, files = {}, {}, {}
-    for name, model in _models(study).items():
-        seen = whole if name in training.BASELINES else read
-        model.fit(seen, answers, rows)
-        files |= {f"{name}.{file}": content for file, content in training.saved(model).items()}
-        table[name] = {"rows": len(rows), "from": window[0], "to": window[-1]}
-        table[name] |= validation.fit_inside(model, seen, answers, rows).to_dict()
-        if name in study.params.training.models:
-            gains[name] = model.importance()
-    models = pd.DataFrame.from_dict(table, orient="index").rename_axis("model_id")
-    tables = {"models": models, "importance": pd.DataFrame(gains)}
-    return tables | {"selection": told.rename_axis("feature").to_frame("selection")}, files
-
-
-def _validate(study: Study, scope: str) -> Made:
-    """Predictions of every fold and what they are worth; what the features were worth."""
-    table = study.artifact("features", scope).table("features")
-    answers = study.artifact("labeling", scope).table("labels")
-    held, seed = study.params.validation, study.params.training.seed
-    drawn = {"block": study.block, "draws": held.draws, "level": held.level, "seed": seed}
-    walk = validation.walk(
-        table, answers, _models(study), study.splits, selector=_selector(study), seed=seed
-    )
-    found = training.add_mean(walk.predictions, study.params.training.models)
-    made = {
-        "predictions": found,
-        "scores": validation.scores(found, **drawn),
-        "folds": validation.folds(table, answers, study.splits),
-        "by_fold": validation.by_fold(found),
-        "selection": walk.selection,
-        "permutation": validation.importance(walk, **drawn),
-        "information": validation.information(table, walk, **drawn),
-        "agreement": validation.agreement(walk),
-    }
-    if scope == RESEARCH:  # nobody reads of the holdout in the database
-        _record_features(study, made)
-    return made, {}
-
-
-def _record_features(study: Study, made: dict[str, pd.DataFrame]) -> None:
-    """What the features were worth into the database, after proof that none reads the future."""
-    identity, newest = study.identity("validation")["identity"], made["selection"].iloc[-1]
-    worth = dict(list(made["permutation"].groupby(level="model_id")))
-    rows = {}
-    for name, alone in made["information"].iterrows():
-        own = features.CATALOG[name]
-        models = {model: _known(part.loc[(model, name)]) for model, part in worth.items()}
-        rows[name] = {
-            "family": own.family,
-            "description": own.description,
-            "warmup": own.warmup,
-            "importance": {"models": models, "alone": _known(alone), "validation": identity},
-            "active": newest[name] == training.KEPT,
-        }
-    _prove(list(rows))
-    table, moment = pd.DataFrame.from_dict(rows, orient="index"), pd.Timestamp.now("UTC")
-    study.store.write_features(table, leak_checked_at=moment)
-
-
-def _known(row: pd.Series) -> dict[str, float | None]:
-    """A row of numbers as JSON can say it."""
-    return {name: float(value) if pd.notna(value) else None for name, value in row.items()}
-
-
-def _prove(names: list[str]) -> None:
-    """Refuse features that read the future, all of them at once."""
-    bars = causality.enough_bars(max(features.CATALOG[name].warmup for name in names))
-    reads = any(features.CATALOG[name].reads_news for name in names)
-    causality.check(
-        lambda seen, news=None: features.build(seen, names, news),
-        bars,
-        news=causality.probe_news(bars) if reads else None,
-    ).require("a feature")
+    labels = make(study.panel(scope), asked.horizon, **label_settings(study))
+    answers = labels["label"].unique()
+    if asked.target in training.CLASSIFICATION_TARGETS and len(answers) == 1:
+        raise DataError(
+            f"labeling.target: every label of {asked.target} is {answers[0]:g}, so there is nothing"
+            " to learn; change what the target reads, such as its threshold, barriers or horizon"
+        )
+    return {"labels": labels}, {}
 
 
 def _weigh(study: Study, scope: str) -> Made:
@@ -214,7 +105,7 @@ def _weigh(study: Study, scope: str) -> Made:
     weights = signals.target_weights(
         found.xs(training.ENSEMBLE, level="model_id"),
         study.params.labeling.horizon,
-        says=says(study),
+        says=study.params.labeling.says,
         bars=study.panel(scope).index,
         threshold=study.params.signals.threshold,
         direction=study.params.signals.direction,
@@ -276,23 +167,30 @@ STAGES: dict[str, Stage] = {
         ("collection",),
     ),
     "training": Stage(
-        _train,
+        learning.train,
         ("signalkit.training", "signalkit.validation"),
         lambda study: (
             study.params.training.model_dump()
             | {"target": study.params.labeling.target, "train": study.params.validation.train}
         ),
         ("features", "labeling"),
+        ("signalkit.study.learning",),
     ),
     "validation": Stage(
-        _validate,
-        ("signalkit.training", "signalkit.validation"),
+        learning.validate,
+        (
+            "signalkit.training",
+            "signalkit.validation",
+            "signalkit.signals.rules",
+            "signalkit.signals.regimes",
+        ),
         lambda study: (
             study.params.training.model_dump()
             | study.params.validation.model_dump(exclude={"holdout_from"})
             | {"target": study.params.labeling.target, "block": study.block}
         ),
         ("features", "labeling"),
+        ("signalkit.study.learning",),
     ),
     "signals": Stage(
         _weigh,
@@ -300,7 +198,7 @@ STAGES: dict[str, Stage] = {
         lambda study: (
             study.params.signals.model_dump()
             | study.params.backtesting.model_dump(include={"max_leverage"})
-            | {"horizon": study.params.labeling.horizon, "says": says(study)}
+            | {"horizon": study.params.labeling.horizon, "says": study.params.labeling.says}
         ),
         ("validation",),
     ),

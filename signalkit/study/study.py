@@ -22,14 +22,15 @@ from signalkit.splits import WalkForward
 from signalkit.store import Artifact, Artifacts, Store, data_folder
 from signalkit.study.checks import check_cells, check_holdout, check_lengths, check_news
 from signalkit.study.inputs import digests, load
+from signalkit.study.luck import luck
 from signalkit.study.stages import (
     RESEARCH,
     STAGES,
     WHOLE,
     features_asked,
     holdout_from,
-    says,
 )
+from signalkit.study.telling import alarms, caveats
 
 # blocks of the bootstrap last at least this many horizons
 _BLOCK_HORIZONS = 4
@@ -105,7 +106,7 @@ class Study:
             modules=made.modules,
             upstream=upstream,
             data=self._data_digests if stage == "collection" else None,
-            glue=("signalkit.study.stages", "signalkit.study.study"),
+            glue=("signalkit.study.stages", "signalkit.study.study", *made.glue),
         )
 
     @cached_property
@@ -144,7 +145,9 @@ class Study:
         """Compute a stage and store it."""
         tables, files = STAGES[stage].make(self, scope)
         self.computed.append(stage)
-        return self.store.artifacts.write(about, tables=tables, files=files)
+        made = self.store.artifacts.write(about, tables=tables, files=files)
+        self.store.checkpoints.at(about["identity"]).clear()
+        return made
 
     def check(self) -> None:
         """Compare the params with the data before anything is computed or stored.
@@ -241,45 +244,28 @@ class Study:
         """Models fitted on the newest training window, and their fit inside it."""
         return self.artifact("training").table("models")
 
-    def importance(self) -> pd.DataFrame:
-        """Share of gain of each feature in the models of `train`, one column a model."""
-        return self.artifact("training").table("importance")
-
-    def selected(self) -> pd.Series:
-        """What became of each feature in the newest training window: kept, or why not."""
-        return self.artifact("training").table("selection")["selection"]
-
     def validate(self) -> pd.DataFrame:
         """Out-of-sample predictions of every model, the ensemble and the baselines."""
         return self.artifact("validation").table("predictions")
 
-    def scores(self) -> pd.DataFrame:
-        """Scores of the predictions beside their baseline, with intervals."""
-        return self.artifact("validation").table("scores")
+    def trained(self, name: str) -> pd.DataFrame:
+        """A table of the training stage.
 
-    def folds(self) -> pd.DataFrame:
-        """Windows of every fold."""
-        return self.artifact("validation").table("folds")
+        `importance` is the share of gain of each feature, a column a model; `history` the loss
+        by round or epoch of models that were watched; `costs` seconds and megabytes, which
+        differ from run to run; `selection` what became of each feature in the newest window.
+        """
+        return self.artifact("training").table(name)
 
-    def scores_by_fold(self) -> pd.DataFrame:
-        """Scores of every model in every fold."""
-        return self.artifact("validation").table("by_fold")
+    def evidence(self, name: str) -> pd.DataFrame:
+        """A table of the validation stage.
 
-    def selection(self) -> pd.DataFrame:
-        """What became of each feature in each fold: kept, or why it was left out."""
-        return self.artifact("validation").table("selection")
-
-    def permutation(self) -> pd.DataFrame:
-        """Importance of each feature to each model outside the training windows."""
-        return self.artifact("validation").table("permutation")
-
-    def information(self) -> pd.DataFrame:
-        """Rank IC of each feature outside the training windows, with interval and twins."""
-        return self.artifact("validation").table("information")
-
-    def agreement(self) -> pd.DataFrame:
-        """How far the folds agree on which features matter, by model."""
-        return self.artifact("validation").table("agreement")
+        Of predictions: `scores`, `by_fold`, `parts` (by fold, symbol, age and regime),
+        `comparison`, `placebo`, `reliability`, `calibration`, `sets`, `raw`, `regime`. Of the
+        ensemble: `weights`, `disagreement`, `stood`. Of the folds: `folds`, `fits`, `history`,
+        `tuned`, `selection`. Of features: `permutation`, `information`, `agreement`.
+        """
+        return self.artifact("validation").table(name)
 
     def signals(self) -> pd.DataFrame:
         """Position wanted at each bar end, a fraction of equity."""
@@ -323,49 +309,26 @@ class Study:
     def verdict(self) -> pd.DataFrame:
         """The verdict's table: value, interval, baseline, number of trials."""
         table = validation.verdict(
-            self.scores(),
+            self.evidence("scores"),
             self.backtest().table("sharpe"),
             target=self.params.labeling.target,
             model=training.ENSEMBLE,
         )
-        return table.assign(trials=self.store.ledger.count())
+        return table.assign(trials=int(self.luck()["trials"]))
+
+    def luck(self) -> pd.Series:
+        """What the Sharpe ratio is worth, given all that was tried on the same market."""
+        return luck(self)
 
     def words(self) -> list[str]:
-        """The verdict in computed words."""
+        """The verdict in computed words, and what takes away from it."""
         level = self.params.validation.level
-        told = validation.words(self.verdict(), trials=self.store.ledger.count(), level=level)
-        return told + self.caveats()
+        told = validation.words(self.verdict(), self.luck(), level=level, alarms=self.alarms())
+        return told + caveats(self)
 
-    def caveats(self) -> list[str]:
-        """What the data and the settings take away from the verdict."""
-        found, told = self.coverage(), []
-        fill = self.params.backtesting.fill.replace("_", " ")
-        fill = f"the {fill}, which means little" if "open" in fill else f"the {fill}"
-        for symbol, row in found[~found["opens_real"]].iterrows():
-            told.append(
-                f"{symbol} opens equal the previous close on {row['stale_opens']:.0%} of bars, so"
-                f" they were not traded at; orders here fill at {fill}."
-            )
-        if self.params.collection.source == "sample":
-            told.append("The sample's bars are price indices: holding them paid dividends besides.")
-        told += [f"{words}." for words in features.findings(self.columns())]
-        if says(self) == "nothing":
-            target = self.params.labeling.target
-            told.append(f"{target} says nothing of direction, so no position is taken.")
-        if (self.signals()["weight"] < 0).any():
-            told.append("Short positions pay neither interest nor dividends here; cash earns none.")
-        told += validation.left_out(self.selection())
-        seen = self.validate().index.unique("symbol")
-        told += [
-            f"{symbol} is in no prediction: no bar of a test window has a value for every feature."
-            for symbol in self.bars().index.unique("symbol").difference(seen, sort=False)
-        ]
-        border = self.params.validation.holdout_from
-        told.append(
-            f"Bars from {border} on are held out; {self.opened()} configurations have seen returns"
-            " there."
-        )
-        return told
+    def alarms(self) -> list[str]:
+        """Scores too good to be believed, each with the likeliest cause; none where all is well."""
+        return [found.words for found in alarms(self)]
 
     def coverage(self) -> pd.DataFrame:
         """What is there of each symbol before the holdout, and what is missing or odd."""

@@ -87,9 +87,11 @@ class Persistence(Model):
         for symbol in symbols.unique():
             mine = np.flatnonzero((symbols == symbol) & known_at.notna())
             asked = np.flatnonzero(symbols[rows] == symbol)
+            # a label may be settled before those of earlier bars, as barriers are
+            mine = mine[np.argsort(known_at.asi8[mine], kind="stable")]
             newest = np.searchsorted(known_at.asi8[mine], times[rows[asked]], side="right") - 1
             found = newest >= 0
-            out[asked[found]] = label[mine[newest[found]]]
+            out[asked[found]] = label[np.maximum.accumulate(mine)[newest[found]]]
         return out
 
     def _scores(self, features: pd.DataFrame, rows: np.ndarray) -> np.ndarray:

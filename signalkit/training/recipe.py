@@ -115,6 +115,21 @@ class Trained:
         return Trained(model, columns, found, rows=rows)
 
 
+def check_classes(answers: np.ndarray, *, where: str) -> None:
+    """Refuse training labels that are all of one class.
+
+    Raises
+    ------
+    DataError
+        With the class and the place.
+    """
+    if len(answers) and (answers == answers[0]).all():
+        raise DataError(
+            f"{where} has one class to learn from: all {len(answers)} labels are {answers[0]:g};"
+            " lengthen validation.train, or set labeling so that others occur"
+        )
+
+
 def likeliest(shares: np.ndarray) -> np.ndarray:
     """Likeliest of -1, 0, 1 in each row, the first of equals."""
     return np.array(CLASSES, dtype=float)[shares.argmax(axis=1)]
@@ -232,11 +247,14 @@ class Recipe:
         Raises
         ------
         DataError
-            If nothing is left to learn from, or the model cannot be fitted.
+            If nothing is left to learn from, the labels are all of one class, or the model
+            cannot be fitted.
         """
         begun = time.perf_counter()
         if model.baseline or model.reads != "features":
             return self._baseline(model, features, labels, rows, told)
+        if model.classifies:
+            check_classes(labels["label"].to_numpy()[rows], where="the training window")
         told = self.columns(features, labels, rows) if told is None else told
         names = kept(told, where="the training window")
         read = features if len(names) == features.shape[1] else features[names]

@@ -65,6 +65,7 @@ class _Recurrent(Model):
 
     defaults = _SETTINGS
     model_type = ""
+    length = "epochs"
     features_: list[str]
     scaling_: Scaling
     weights_: list[np.ndarray]

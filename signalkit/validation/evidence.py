@@ -6,25 +6,40 @@ better: an interval of the gain that holds 0 is no evidence of anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from signalkit import metrics
 from signalkit.errors import DataError
-from signalkit.significance import bootstrap_ci
+from signalkit.significance import draw_counts, few_at_once, intervals
 from signalkit.training.contract import Model
 from signalkit.training.ensemble import PROBABILITIES
 
 BASELINE = "MAJORITY"
-# Rank scores have a known value without skill. MAJORITY's own is below it when folds are
-# pooled: its shares lag the market, and would flatter whoever is compared with them.
-NO_SKILL = {"auc": 0.5, "auc_direction": 0.5, "ic": 0.0}
+# What no skill gives where that is known: MAJORITY's own value of these is not asked.
+NO_SKILL = {"auc": 0.5, "auc_direction": 0.5, "matthews": 0.0, "ic": 0.0, "rank_ic": 0.0}
 
 
-def _settled(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Predictions whose outcome is known; every model must have the same ones."""
+def comparable(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Settled predictions of models that can be compared: all of the same rows.
+
+    Parameters
+    ----------
+    predictions : DataFrame indexed by (symbol, time, model_id)
+        Out-of-sample predictions, those of MAJORITY among them.
+
+    Returns
+    -------
+    DataFrame
+        Rows at which every model answered. A model that never did is left out.
+
+    Raises
+    ------
+    DataError
+        If nothing has settled, MAJORITY is missing, or models predicted different rows.
+    """
     known = predictions[predictions["actual"].notna()]
     if known.empty:
         raise DataError("no prediction has settled; there is nothing to score")
@@ -35,27 +50,34 @@ def _settled(predictions: pd.DataFrame) -> pd.DataFrame:
             f"models predicted different rows, or {BASELINE} is missing: {counts.to_dict()} of"
             f" {len(bars)} bars"
         )
-    return known
+    answered = known["prediction"].notna()
+    shares = known[PROBABILITIES].notna().all(axis=1)
+    if shares.any():  # classes: the stand-in of a failed ensemble has a direction alone
+        answered &= shares
+    if answered.all():
+        return known
+    there = answered.groupby(level="model_id").any()
+    mine = known.index.get_level_values("model_id").isin(there.index[there])
+    known, answered = known[mine], answered[mine]
+    whole = answered.groupby(level=["symbol", "time"]).transform("all")
+    if not whole.any():
+        raise DataError("there is no row that every model answered; leave out the one that failed")
+    return known[whole]
 
 
-def _scorer(rows: pd.DataFrame) -> Callable[[np.ndarray], pd.Series]:
+def _scorer(rows: pd.DataFrame) -> metrics.Classifier | metrics.Regressor:
     """Scores of one model's rows as a function of row weights."""
-    actual = rows["actual"].to_numpy()
-    shares = rows[PROBABILITIES].to_numpy()
+    actual, shares = rows["actual"].to_numpy(), rows[PROBABILITIES].to_numpy()
     if np.isfinite(shares).all():
-        return metrics.classifier(actual, shares)
-    guess = rows["prediction"].to_numpy()
+        return metrics.classifier(actual, shares, rows["fold"].to_numpy())
+    # correlations over time within a symbol, not across them
     symbols = rows.index.get_level_values("symbol")
-    parts = [np.flatnonzero(symbols == symbol) for symbol in symbols.unique()]
+    return metrics.regressor(actual, rows["prediction"].to_numpy(), groups=symbols)
 
-    def scores(weight: np.ndarray) -> pd.Series:
-        found = metrics.regression(actual, guess, weight=weight)
-        drawn = [p for p in parts if weight[p].any()]
-        within = [metrics.regression(actual[p], guess[p], weight=weight[p])["ic"] for p in drawn]
-        found["ic"] = np.mean(within)  # over time within a symbol, not across them
-        return found
 
-    return scores
+def score_once(rows: pd.DataFrame) -> pd.Series:
+    """Scores of one model's settled predictions, without intervals."""
+    return _scorer(rows)(np.ones(len(rows)))
 
 
 def scores(
@@ -65,6 +87,7 @@ def scores(
     draws: int = 1000,
     level: float = 0.95,
     seed: int = 0,
+    only: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Every score of every model with interval, baseline and gain.
 
@@ -76,42 +99,59 @@ def scores(
         Bars in a bootstrap block, at least the label's horizon.
     draws, level, seed
         As in `significance.bootstrap_ci`.
+    only : sequence of str, optional
+        Scores to give; all if omitted.
 
     Returns
     -------
     DataFrame indexed by (model_id, metric)
-        `value low high baseline gain gain_low gain_high n`. `baseline` is MAJORITY's
+        `value low high baseline gain gain_low gain_high p n`. `baseline` is MAJORITY's
         score, or what no skill gives (0.5 for an AUC, 0 for a correlation); `gain` is the
-        score's lead over it (more is better also for losses).
+        score's lead over it (more is better also for losses) and `p` the one-sided p-value of a
+        gain above 0. Rows that some model did not answer are left out for all.
 
     Raises
     ------
     DataError
         If nothing has settled, or models predicted different rows.
+
+    Notes
+    -----
+    An AUC compares ranks within a fold: between folds the level of a prediction tells which
+    model made it, and training shares lag the market, which would push an AUC without skill
+    below 0.5.
     """
-    known = _settled(predictions)
+    known = comparable(predictions)
     models = sorted(known.index.unique("model_id"))
     rows = {model: known.xs(model, level="model_id") for model in models}
     scorers = [_scorer(rows[model]) for model in models]
-    names = scorers[0](np.ones(len(rows[BASELINE]))).index
-    fixed = pd.Series(NO_SKILL).reindex(names)
+    whole = [scorer(np.ones(len(rows[BASELINE]))) for scorer in scorers]
+    names = whole[0].index if only is None else pd.Index(only)
+    kept, base = whole[0].index.get_indexer(names), models.index(BASELINE)
+    fixed = pd.Series(NO_SKILL).reindex(names).to_numpy()
     sign = np.where(names.isin(metrics.LESS_IS_BETTER), -1.0, 1.0)
-    levels = [["score", "gain"], models, names]
-    index = pd.MultiIndex.from_product(levels, names=["part", "model_id", "metric"])
 
-    def statistic(weight: np.ndarray) -> pd.Series:
-        found = np.array([scorer(weight) for scorer in scorers])
-        gain = sign * (found - np.where(fixed.isna(), found[models.index(BASELINE)], fixed))
-        return pd.Series(np.concatenate([found, gain]).ravel(), index=index)
+    def both(found: np.ndarray) -> np.ndarray:
+        """Scores of shape (draws, models, names), and behind them their leads, a row a draw."""
+        lead = sign * (found - np.where(np.isnan(fixed), found[:, [base]], fixed))
+        return np.concatenate([found, lead], axis=1).reshape(len(found), -1)
 
     times = rows[BASELINE].index.get_level_values("time")
-    table = bootstrap_ci(statistic, times, block=block, draws=draws, level=level, seed=seed)
-    return _arranged(table, len(times))
+    clock, place = np.unique(times.asi8, return_inverse=True)
+    drawn = [
+        both(np.stack([scorer.drawn(counts, place)[:, kept] for scorer in scorers], axis=1))
+        for counts in few_at_once(draw_counts(len(clock), block, draws, seed))
+    ]
+    levels = [["score", "gain"], models, names]
+    index = pd.MultiIndex.from_product(levels, names=["part", "model_id", "metric"])
+    value = both(np.array([[found.to_numpy()[kept] for found in whole]]))[0]
+    return _arranged(intervals(pd.Series(value, index), np.concatenate(drawn), level), len(times))
 
 
 def _arranged(table: pd.DataFrame, n: int) -> pd.DataFrame:
     """Scores and gains side by side."""
-    score, gain = table.xs("score", level="part"), table.xs("gain", level="part")
+    score = table.xs("score", level="part").drop(columns="p")
+    gain = table.xs("gain", level="part")
     baseline = score["value"].xs(BASELINE, level="model_id")
     baseline = pd.Series(NO_SKILL).reindex(baseline.index).fillna(baseline)
     side = gain.rename(columns={"value": "gain", "low": "gain_low", "high": "gain_high"})
@@ -127,12 +167,14 @@ def by_fold(predictions: pd.DataFrame) -> pd.DataFrame:
     DataFrame indexed by (model_id, fold)
         The scores of `metrics`, `n` rows and `test_from`, the first time of the fold.
     """
-    known = _settled(predictions)
+    known = comparable(predictions)
     found = {}
     for (model, fold), rows in known.groupby(["model_id", "fold"], sort=True):
         times = rows.index.get_level_values("time")
-        score = _scorer(rows)(np.ones(len(rows)))
-        found[(model, fold)] = score.to_dict() | {"n": len(rows), "test_from": times.min()}
+        found[(model, fold)] = score_once(rows).to_dict() | {
+            "n": len(rows),
+            "test_from": times.min(),
+        }
     return pd.DataFrame.from_dict(found, orient="index").rename_axis(["model_id", "fold"])
 
 

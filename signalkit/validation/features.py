@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from signalkit.errors import DataError
-from signalkit.significance import draw_counts
+from signalkit.significance import draw_counts, few_at_once
 from signalkit.training.ranks import (
     blocks,
     centred_ranks,
@@ -28,6 +28,7 @@ from signalkit.validation.walkforward import Walk
 # absolute rank correlation from which on two columns are called twins
 TWINS = 0.8
 _ROUNDING = 1e-12
+_WORTH = ["gain", "gain_error", "permutation", "low", "high", "helped"]
 # cells of draws, or of columns, that are multiplied at once: 32 MB
 _CELLS = 4_000_000
 
@@ -53,7 +54,7 @@ def importance(
         `permutation`, the mean rise of the loss over all rows when the feature is permuted
         (nats a row for a class; for a number a share of the model's mean squared error),
         `low` and `high`, its interval over drawn blocks of time, and `helped`, the share of
-        folds in which it is above 0.
+        folds in which it is above 0. Without a model that has gain there is no row.
 
     Notes
     -----
@@ -76,6 +77,9 @@ def importance(
             "helped": (means > 0).mean(),
         }
         parts[model] = pd.DataFrame(columns, index=share.columns)
+    if not parts:
+        none = pd.MultiIndex.from_arrays([[], []], names=["model_id", "feature"])
+        return pd.DataFrame(columns=_WORTH, index=none, dtype=float)
     return pd.concat(parts, names=["model_id", "feature"])
 
 
@@ -94,7 +98,7 @@ def _mean_ci(
     sizes = np.bincount(place)[:, None]
     counts = draw_counts(len(clock), block, draws, seed)
     # not a matrix product, whose last bits depend on the number of threads
-    drawn = [np.einsum("dt,tk->dk", part, sums) / (part @ sizes) for part in _parts(counts)]
+    drawn = [np.einsum("dt,tk->dk", part, sums) / (part @ sizes) for part in few_at_once(counts)]
     low, high = _edges(np.concatenate(drawn), level)
     return values.mean(axis=0), low, high
 
@@ -151,7 +155,7 @@ def information(
     found = []
     for names in _few(rows):
         ics = _weighted_ics(rows[names], answers.to_numpy(), place)
-        drawn = [ics(weights) for weights in _parts(counts)]
+        drawn = [ics(weights) for weights in few_at_once(counts)]
         found.append(np.vstack([ics(np.ones((1, len(clock)))), *drawn]))
     value, *drawn = np.hstack(found)
     low, high = _edges(np.array(drawn), level)
@@ -164,13 +168,6 @@ def information(
         "kept": (walk.selection == KEPT).mean(),
     }
     return pd.DataFrame(columns, index=features.columns).rename_axis("feature")
-
-
-def _parts(counts: np.ndarray) -> Iterator[np.ndarray]:
-    """Drawn counts as floats, a few draws at once."""
-    step = max(1, _CELLS // counts.shape[1])
-    for start in range(0, len(counts), step):
-        yield counts[start : start + step].astype(float)
 
 
 def _few(rows: pd.DataFrame) -> Iterator[pd.Index]:

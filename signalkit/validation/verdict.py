@@ -6,7 +6,12 @@ beats holding, and that ratio is itself above 0, each by an interval that leaves
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import pandas as pd
+
+from signalkit.validation.thresholds import SHARPE, exceeded
 
 # Where each target's prediction is judged first; the other scores stand beside it.
 SHOWN = {
@@ -18,16 +23,6 @@ SHOWN = {
     "target_volatility": ("mae",),
 }
 HEADLINE = {target: metrics[0] for target, metrics in SHOWN.items()}
-# Daily direction is hardly ever predicted better than this out of sample; a score above it
-# is a leak until shown otherwise. (Accuracies of 0.50 to 0.56 are what the literature
-# reports: Gu, Kelly, Xiu 2020, table 1, monthly R2 under 0.4 %.)
-TOO_GOOD = {
-    "AUC's distance from 0.5": 0.10,
-    "accuracy's lead": 0.10,
-    "information coefficient": 0.20,
-    "R²": 0.05,
-    "Sharpe ratio": 3.0,
-}
 _NAMES = {
     "auc_direction": "AUC, buys against sells",
     "auc": "AUC, mean over the classes",
@@ -36,6 +31,7 @@ _NAMES = {
     "ic": "information coefficient",
     "r2": "R² against no change",
     "mae": "mean absolute error (less is better)",
+    SHARPE: "Sharpe ratio, annual, after costs",
 }
 
 
@@ -63,7 +59,7 @@ def verdict(scores: pd.DataFrame, sharpe: pd.DataFrame, *, target: str, model: s
         lead = row[["gain", "gain_low", "gain_high"]].tolist()
         rows[_NAMES[metric]] = [*row[["value", "low", "high", "baseline"]], *lead]
     strategy, hold, lead = (sharpe.loc[name] for name in ("strategy", "hold", "difference"))
-    rows["Sharpe ratio, annual, after costs"] = [*strategy, hold["value"], *lead]
+    rows[_NAMES[SHARPE]] = [*strategy, hold["value"], *lead]
     columns = ["value", "low", "high", "baseline", "lead", "lead_low", "lead_high"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns).astype(float)
     table["says"] = [_says(low, high) for low, high in table[["lead_low", "lead_high"]].to_numpy()]
@@ -77,21 +73,29 @@ def _says(low: float, high: float) -> str:
     return "worse" if high < 0 else "no difference seen"
 
 
-def words(table: pd.DataFrame, *, trials: int, level: float) -> list[str]:
+def words(
+    table: pd.DataFrame, luck: pd.Series, *, level: float, alarms: Sequence[str] = ()
+) -> list[str]:
     """The verdict in words, composed from its table.
 
     Parameters
     ----------
     table : DataFrame
         What `verdict` gave.
-    trials : int
-        Configurations whose out-of-sample returns were seen.
+    luck : Series
+        `trials`, `effective_trials`, `deflated_sharpe`, `pbo`, `spa`: what the Sharpe ratio is
+        worth given all that was tried on the same market; NaN where there is no such number.
     level : float
-        Coverage of the intervals.
+        Coverage of the intervals, and the deflated Sharpe ratio that an edge needs.
+    alarms : sequence of str
+        What `validation.alarm` says of scores that are too good; it takes the place of a word
+        on their size.
     """
     prediction, money = table.iloc[0], table.iloc[-1]
     found = prediction["says"] == "better" and money["says"] == "better" and money["low"] > 0
-    first = "An edge is seen: " if found else "No edge is seen: "
+    # with one trial the interval above says as much
+    lucky = luck["trials"] > 1 and not luck["deflated_sharpe"] >= level
+    first = "An edge is seen: " if found and not lucky else "No edge is seen: "
     first += (
         f"{table.index[0]} is {prediction['value']:.3f} with {level:.0%} interval"
         f" {prediction['low']:.3f} to {prediction['high']:.3f} against a baseline of"
@@ -99,32 +103,54 @@ def words(table: pd.DataFrame, *, trials: int, level: float) -> list[str]:
         f" {money['value']:.2f} ({money['low']:.2f} to {money['high']:.2f}) against"
         f" {money['baseline']:.2f} for holding."
     )
-    count = f"{trials} configuration{'s' if trials != 1 else ''}"
-    luck = f"The ledger holds {count} whose returns were seen"
-    more = "; the more there are, the more of this is luck, and the verdict does not correct for it"
-    luck += f"{more}." if trials > 1 else "."
-    return [first, _believable(table, level), luck]
+    return [first, *(alarms or [_believable(table, level)]), *_luck(luck, level)]
+
+
+def _luck(luck: pd.Series, level: float) -> list[str]:
+    """How likely luck is, in words."""
+    count = int(luck["trials"])
+    tried = f"The ledger holds {count} configuration{'s' if count != 1 else ''} of this market"
+    if pd.isna(luck["probabilistic_sharpe"]):
+        return [f"{tried}; nothing was traded here, so there is no Sharpe ratio to be lucky with."]
+    told = [
+        f"{tried}. That the true Sharpe ratio is above 0 has a probability of"
+        f" {luck['probabilistic_sharpe']:.0%}; {_record(luck, level)}."
+    ]
+    if count > 1 and pd.notna(luck["deflated_sharpe"]):
+        told.append(
+            f"They amount to {luck['effective_trials']:.1f} independent ones; that the true Sharpe"
+            " ratio is above what the best of so many has by luck has a probability of"
+            f" {luck['deflated_sharpe']:.0%}."
+        )
+    if pd.notna(luck["pbo"]):
+        told.append(
+            f"The best of them by one half of the record is below their median in the other with a"
+            f" probability of {luck['pbo']:.0%}; that none of them beats holding has a p-value of"
+            f" {luck['spa']:.2f}."
+        )
+    return told
+
+
+def _record(luck: pd.Series, level: float) -> str:
+    """How long a record would have to be."""
+    bars, need = int(luck["bars"]), luck["min_track_record"]
+    if not np.isfinite(need):
+        return f"no record of it, however long, would tell it from 0 at {level:.0%}"
+    return f"to tell it from 0 at {level:.0%} takes {np.ceil(need):.0f} bars, and there are {bars}"
 
 
 def _believable(table: pd.DataFrame, level: float) -> str:
     """Whether the scores are of a size that markets are known to allow."""
-    value = table["value"]
-    found = {
-        "AUC's distance from 0.5": max(
-            abs(value.get(_NAMES[name], 0.5) - 0.5) for name in ("auc_direction", "auc")
-        ),
-        "accuracy's lead": table["lead"].get(_NAMES["accuracy"], 0.0),
-        "information coefficient": abs(value.get(_NAMES["ic"], 0.0)),
-        "R²": value.get(_NAMES["r2"], 0.0),
-        "Sharpe ratio": abs(value.iloc[-1]),
-    }
-    for name, size in found.items():
-        if size > TOO_GOOD[name]:
-            return (
-                f"Too good to be believed: {name} is {size:.3f}, above"
-                f" {TOO_GOOD[name]:.2f}, the most that bar data is known to give; look for a leak"
-                " before anything else."
-            )
+    judged = table.rename(index={name: metric for metric, name in _NAMES.items()})
+    target = next(name for name, shown in SHOWN.items() if shown[0] == judged.index[0])
+    above = exceeded(judged.rename(columns={"lead": "gain"}), target=target)
+    if above:
+        threshold, size = above[0]
+        return (
+            f"Too good to be believed: {threshold.measure} is {size:.3f}, above"
+            f" {threshold.limit:.2f}, more than is known of markets; look for a leak before"
+            " anything else."
+        )
     near = table.iloc[:-1]
     inside = near[near["says"] == "no difference seen"]
     return (

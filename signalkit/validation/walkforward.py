@@ -2,47 +2,60 @@
 
 from __future__ import annotations
 
-import copy
+import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from signalkit.errors import DataError
 from signalkit.splits import WalkForward, check_fold
-from signalkit.training import BASELINES, kept, select
+from signalkit.training import Recipe
 from signalkit.training.contract import Model
 from signalkit.training.ensemble import PROBABILITIES
-from signalkit.validation.permutation import disorder, losses, rises
+from signalkit.training.recipe import check_classes
+from signalkit.training.selection import KEPT, kept
+from signalkit.validation.jobs import RAW, Job, Keep, Shared, run
 
-# what becomes of each column, from (features, labels, training rows)
-Selector = Callable[[pd.DataFrame, pd.DataFrame, np.ndarray], pd.Series]
-# model_id and fold
-Key = tuple[str, int]
-# settled test rows of a fold that are permuted at most
-_ROWS = 5_000
+_COLUMNS = ["target", "fold", "prediction", *PROBABILITIES, "confidence", "known_at", "actual"]
+_SELECTION = "fold-{fold:04d}.selection"
 
 
-def aligned(features: pd.DataFrame, labels: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows with every feature, in order of symbol and time, and their labels or none.
+def aligned(features: pd.DataFrame, labels: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """Labels on the rows of the features, and the positions of rows with every feature.
+
+    Parameters
+    ----------
+    features : DataFrame indexed by (symbol, time)
+        Feature matrix.
+    labels : DataFrame indexed by (symbol, time)
+        `label` and `known_at`.
+
+    Returns
+    -------
+    DataFrame
+        The labels, NaN and NaT where a row of the matrix has none.
+    array of int
+        Rows that can be learned from or asked about; the others are warm-up.
 
     Raises
     ------
     DataError
         If there is no such row; features without any value are named.
     """
-    known = features.notna()
-    whole = features[known.all(axis=1)]
-    if whole.empty:
-        empty = features.columns[~known.any()].tolist()
+    values = features.to_numpy()
+    known = ~np.isnan(values)
+    rows = np.flatnonzero(known.all(axis=1))
+    if not len(rows):
+        empty = features.columns[~known.any(axis=0)].tolist()
         told = f"{', '.join(empty[:3])} has none at all" if empty else "their warm-ups are too long"
         raise DataError(
             f"no bar has a value for all {features.shape[1]} features: {told}; add bars, or leave"
             " features out in features.names"
         )
-    return whole, labels.reindex(whole.index)
+    return labels.reindex(features.index), rows
 
 
 def folds(features: pd.DataFrame, labels: pd.DataFrame, splits: WalkForward) -> pd.DataFrame:
@@ -54,14 +67,15 @@ def folds(features: pd.DataFrame, labels: pd.DataFrame, splits: WalkForward) -> 
         `train_from train_to test_from test_to` bar ends, `train` and `test` rows, `purged`
         rows that lie in the training window but settle too late.
     """
-    whole, answers = aligned(features, labels)
-    times = whole.index.get_level_values("time")
+    answers, rows = aligned(features, labels)
+    answers = answers.iloc[rows]
+    times = answers.index.get_level_values("time")
     clock = times.unique().sort_values()
     pairs = splits.split(times, answers["known_at"])
-    rows = []
+    found = []
     for (train, test), (begin, first, _) in zip(pairs, splits.windows(len(clock)), strict=True):
         inside = (times >= clock[begin]) & (times < clock[first - splits.gap])
-        rows.append(
+        found.append(
             {
                 "train_from": times[train].min(),
                 "train_to": times[train].max(),
@@ -72,24 +86,46 @@ def folds(features: pd.DataFrame, labels: pd.DataFrame, splits: WalkForward) -> 
                 "test": len(test),
             }
         )
-    return pd.DataFrame(rows).rename_axis("fold")
+    return pd.DataFrame(found).rename_axis("fold")
 
 
 @dataclass(frozen=True)
 class Walk:
     """What is left of walking forward.
 
-    `predictions` are those of `walk_forward`. `selection` is indexed by fold with a column a
-    feature: `kept`, or why it was left out. `gain` is indexed by (model_id, fold): the share of
-    gain of each feature. `rises` is indexed by (model_id, fold) and the row's own index: by how
-    much the row's loss rises when a feature is permuted; for a number in units of the model's
-    mean squared error. What was not kept has 0 in both; baselines are in neither.
+    `predictions` are those of `walk_forward`; `raw` are the same with the probabilities before
+    calibration. `selection` is indexed by fold with a column a feature: `kept`, or why it was
+    left out. `gain` is indexed by (model_id, fold): the share of gain of each feature. `rises` is
+    indexed by (model_id, fold) and the row's own index: by how much the row's loss rises when a
+    feature is permuted; for a number in units of the model's mean squared error. What was not
+    kept has 0 in both; models without gain are in neither. `history` has the loss by round or
+    epoch of models that were watched, `fits` a row a fit: rows and seconds, what failed and what
+    could not be done, `tuned` the trials of every search.
     """
 
     predictions: pd.DataFrame
+    raw: pd.DataFrame
     selection: pd.DataFrame
     gain: pd.DataFrame
     rises: pd.DataFrame
+    history: pd.DataFrame
+    fits: pd.DataFrame
+    tuned: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Run:
+    """How the jobs of a walk are run; nothing in it changes a number.
+
+    `keep` holds finished jobs, so that an interrupted walk goes on where it was; `storage` is a
+    folder for searches that go on likewise; `told` hears how many jobs are done, of how many, and
+    the rows of the last; `workers` is the number of processes, that of SIGNALKIT_WORKERS if None.
+    """
+
+    keep: Keep | None = None
+    storage: Path | None = None
+    told: Callable[[int, int, int], None] | None = None
+    workers: int | None = None
 
 
 def walk_forward(
@@ -98,14 +134,17 @@ def walk_forward(
     models: Mapping[str, Model],
     splits: WalkForward,
     *,
-    selector: Selector = select,
+    recipe: Recipe | None = None,
+    returns: pd.DataFrame | None = None,
+    pooled: bool = True,
+    how: Run | None = None,
 ) -> pd.DataFrame:
     """Out-of-sample predictions of every model over all folds.
 
     Parameters
     ----------
     features : DataFrame indexed by (symbol, time)
-        Feature matrix; rows with a NaN are left out.
+        Feature matrix; rows with a NaN are warm-up: not learned from, not asked about.
     labels : DataFrame indexed by (symbol, time)
         `label` and `known_at`; bars without a settled label have no row and are predicted
         all the same, with `actual` NaN.
@@ -113,26 +152,34 @@ def walk_forward(
         Unfitted models by model_id; each fold fits a copy.
     splits : WalkForward
         The folds; each is checked for leaks before anything is fitted on it.
-    selector : callable
-        Says of each column what becomes of it, from the whole matrix, the labels and the
-        training rows of a fold; `training.select`, which leaves out constant columns, if
-        omitted. Baselines do not ask it.
+    recipe : Recipe, optional
+        How a model is fitted inside a training window; on all its rows, without constant
+        columns, neither stopped early nor calibrated, if omitted.
+    returns : DataFrame indexed by (symbol, time), optional
+        Column `return` on the rows of the matrix, for models that read returns.
+    pooled : bool
+        Whether a model learns from all symbols together, or each symbol has its own.
+    how : Run, optional
+        Workers, progress, and where finished jobs are kept.
 
     Returns
     -------
     DataFrame indexed by (symbol, time, model_id)
-        `target fold prediction p_sell p_hold p_buy confidence known_at actual`.
+        `target fold prediction p_sell p_hold p_buy confidence known_at actual`; NaN where a
+        model could not be fitted or did not answer in numbers.
 
     Raises
     ------
     DataError
-        If no bar has every feature, there are too few bars for one fold, or a fold has no
-        feature left.
+        If no bar has every feature, there are too few bars for one fold, a fold has no
+        feature or no training row left, or one class in them where a model that is no baseline
+        is to tell classes apart; if returns are needed and not given; if a baseline fails, or
+        every model does.
     LeakError
         If a fold would train on a label that its test window settles.
     """
-    predictions, *_ = _walked(features, labels, models, splits, selector=selector)
-    return _ordered(predictions)
+    shared = Shared(features, labels, models, recipe or Recipe(), returns)
+    return _walked(shared, splits, pooled=pooled, how=how or Run()).predictions
 
 
 def walk(
@@ -141,15 +188,18 @@ def walk(
     models: Mapping[str, Model],
     splits: WalkForward,
     *,
-    selector: Selector = select,
+    recipe: Recipe | None = None,
+    returns: pd.DataFrame | None = None,
+    pooled: bool = True,
+    how: Run | None = None,
     seed: int = 0,
 ) -> Walk:
     """`walk_forward` with what each fold's models read, and what it was worth to them.
 
     Parameters
     ----------
-    features, labels, models, splits, selector
-        As in `walk_forward`; models that are no baselines have `importance`.
+    features, labels, models, splits, recipe, returns, pooled, how
+        As in `walk_forward`.
     seed : int
         Same seed, same permutations.
 
@@ -161,113 +211,178 @@ def walk(
     Raises
     ------
     DataError, LeakError
-        As `walk_forward`, and if all the models are baselines.
+        As `walk_forward`.
 
     Notes
     -----
-    Of a test window of more than 5,000 settled rows, 5,000 are permuted, evenly spaced.
+    Of a test window of more than 5,000 settled rows, 5,000 are permuted, evenly spaced. A
+    recurrent model is not permuted: a column shuffled in time is not one it could meet.
     """
-    found = _walked(features, labels, models, splits, selector=selector, seed=seed)
-    predictions, selection, gain, risen = found
-    if not gain:
-        raise DataError(f"no model reads features among {sorted(models)}; use walk_forward")
-    names = features.columns
+    shared = Shared(features, labels, models, recipe or Recipe(), returns, seed)
+    return _walked(shared, splits, pooled=pooled, how=how or Run())
+
+
+@dataclass
+class _Plan:
+    """The jobs of a walk, made while it runs, and what each fold's selection said."""
+
+    shared: Shared
+    splits: WalkForward
+    rows: np.ndarray
+    pooled: bool
+    how: Run
+    selection: dict[int, pd.Series] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Split, and prove every fold before anything is fitted."""
+        own = self.shared.labels.iloc[self.rows]
+        times, known_at = own.index.get_level_values("time"), own["known_at"]
+        self.pairs = list(self.splits.split(times, known_at))
+        names = own.index.get_level_values("symbol")
+        self.places = {"": None}
+        if not self.pooled:
+            self.places = {name: np.flatnonzero(names == name) for name in names.unique()}
+        for fold, (train, test) in enumerate(self.pairs):
+            check_fold(train, test, times, known_at, fold=fold)
+            for symbol, mine in self.places.items():
+                if len(_both(test, mine)):
+                    answers = own["label"].to_numpy()[_both(train, mine)]
+                    self._check_answers(
+                        answers, " of ".join(filter(None, (f"fold {fold}", symbol)))
+                    )
+        for model in self.shared.models.values():
+            self.shared.matrix(model)
+
+    def _check_answers(self, answers: np.ndarray, where: str) -> None:
+        """Refuse training rows that teach nothing."""
+        if not len(answers):
+            pool = "" if self.pooled else ", or set training.pooled to true"
+            raise DataError(
+                f"{where} has no training row left after the purge; lengthen validation.train or"
+                f" shorten labeling.horizon{pool}"
+            )
+        told_apart = any(m.classifies and not m.baseline for m in self.shared.models.values())
+        if told_apart:
+            check_classes(answers, where=where)
+
+    @property
+    def total(self) -> int:
+        """How many jobs there are."""
+        return len(self.pairs) * len(self.shared.models) * len(self.places)
+
+    def jobs(self) -> Iterator[Job]:
+        """Every job, in order of fold, model and symbol."""
+        models = self.shared.models
+        for fold, (train, test) in enumerate(self.pairs):
+            told = self._told(fold, self.rows[train])
+            for name, model in models.items():
+                for symbol, mine in self.places.items():
+                    parts = [self.rows[_both(part, mine)] for part in (train, test)]
+                    if not len(parts[1]):
+                        continue
+                    mine_told = told if model.reads == "features" else None
+                    place = self.how.storage and self.how.storage / f"{fold}.{name}.{symbol}.log"
+                    yield Job(name, fold, symbol, *parts, mine_told, place)
+
+    def _told(self, fold: int, train: np.ndarray) -> pd.Series:
+        """What the columns became in a fold, asked once and kept."""
+        key, shared, keep = _SELECTION.format(fold=fold), self.shared, self.how.keep
+        found = keep.find(key) if keep is not None else None
+        if found:
+            told = found["selection"]["selection"].astype(object)  # as `select` has it
+        elif all(model.reads != "features" for model in shared.models.values()):
+            told = pd.Series(KEPT, index=shared.features.columns, dtype=object)
+        else:
+            told = shared.recipe.columns(shared.features, shared.labels, train)
+            kept(told, where=f"fold {fold}")
+            if keep is not None:
+                keep.write(key, {"selection": told.rename_axis("feature").to_frame("selection")})
+        self.selection[fold] = told
+        return told
+
+
+def _both(part: np.ndarray, mine: np.ndarray | None) -> np.ndarray:
+    """Positions that are in both; all of them without a second."""
+    return part if mine is None else np.intersect1d(part, mine, assume_unique=True)
+
+
+def _walked(shared: Shared, splits: WalkForward, *, pooled: bool, how: Run) -> Walk:
+    """Every job of a walk, run, and their tables joined."""
+    answers, rows = aligned(shared.features, shared.labels)
+    shared = Shared(
+        shared.features, answers, shared.models, shared.recipe, shared.returns, shared.seed
+    )
+    plan = _Plan(shared, splits, rows, pooled, how)
+    told = how.told and (lambda done, n: how.told(done, plan.total, n))
+    made = run(
+        plan.jobs(), shared, total=plan.total, keep=how.keep, told=told, n_workers=how.workers
+    )
+    return _joined(made, plan)
+
+
+def _joined(made: Mapping[str, dict[str, pd.DataFrame]], plan: _Plan) -> Walk:
+    """The tables of all jobs, one of each kind."""
+    names = plan.shared.features.columns
+    keys = {key: _who(tables["predictions"]) for key, tables in made.items()}
+    table = pd.concat([t["predictions"] for t in made.values()])
+    table = table.set_index("model_id", append=True).sort_index()
+    fits = _stacked(made, keys, "about").droplevel(-1)
+    fits = fits.assign(notes=fits["notes"].map(json.loads))
+    _some_model(fits, plan.shared.models)
     return Walk(
-        _ordered(predictions),
-        pd.DataFrame(selection, index=names).T.rename_axis("fold"),
-        pd.DataFrame(gain, index=names).T.fillna(0.0).rename_axis(["model_id", "fold"]),
-        pd.concat(risen, names=["model_id", "fold"]).reindex(columns=names).fillna(0.0),
+        table[_COLUMNS],
+        _raw(table),
+        pd.DataFrame(plan.selection, index=names).T.rename_axis("fold"),
+        _gains(made, keys, names),
+        _stacked(made, keys, "rises").reindex(columns=names).fillna(0.0),
+        _stacked(made, keys, "history"),
+        fits,
+        _stacked(made, keys, "tuned"),
     )
 
 
-def _walked(
-    features: pd.DataFrame,
-    labels: pd.DataFrame,
-    models: Mapping[str, Model],
-    splits: WalkForward,
-    *,
-    selector: Selector,
-    seed: int | None = None,
-) -> tuple[list[pd.DataFrame], dict[int, pd.Series], dict[Key, pd.Series], dict[Key, pd.DataFrame]]:
-    """Predictions, selection, gain, rises of all folds; nothing is permuted without a seed."""
-    whole, answers = aligned(features, labels)
-    naive = {name for name, m in models.items() if getattr(m, "model_type", "") in BASELINES}
-    predictions, selection, gain, risen = [], {}, {}, {}
-    for fold, train, test in _checked(whole, answers, splits):
-        selection[fold] = told = selector(whole, answers, train)
-        read = whole if naive == set(models) else _columns(whole, told, fold)
-        for name, model in models.items():
-            seen = whole if name in naive else read
-            fitted = copy.deepcopy(model).fit(seen, answers, train)
-            predictions.append(_predicted(fitted, name, seen, answers, test).assign(fold=fold))
-            if seed is not None and name not in naive:
-                gain[(name, fold)] = fitted.importance()
-                risen[(name, fold)] = _risen(fitted, read, answers, test, (seed, fold))
-    return predictions, selection, gain, risen
+def _raw(table: pd.DataFrame) -> pd.DataFrame:
+    """The predictions with the probabilities that the models gave, before calibration."""
+    shares = table[RAW].to_numpy()
+    given = dict(zip(PROBABILITIES, shares.T, strict=True))
+    return table[_COLUMNS].assign(**given, confidence=shares.max(axis=1))
 
 
-def _checked(
-    whole: pd.DataFrame, answers: pd.DataFrame, splits: WalkForward
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Number, training rows and test rows of each fold, after proof that it does not leak."""
-    times = whole.index.get_level_values("time")
-    pairs = list(splits.split(times, answers["known_at"]))
-    for fold, (train, test) in enumerate(tqdm(pairs, desc="folds", unit="fold", disable=None)):
-        if not len(train):
-            raise DataError(
-                f"fold {fold} has no training row left after the purge; lengthen validation.train"
-                " or shorten labeling.horizon"
-            )
-        check_fold(train, test, times, answers["known_at"], fold=fold)
-        yield fold, train, test
+def _who(table: pd.DataFrame) -> tuple[str, int]:
+    """Model and fold of a job's predictions."""
+    return table["model_id"].iloc[0], int(table["fold"].iloc[0])
 
 
-def _columns(whole: pd.DataFrame, told: pd.Series, fold: int) -> pd.DataFrame:
-    """The columns that a fold's selection kept; nothing is copied where it kept all."""
-    names = kept(told, where=f"fold {fold}")
-    return whole if len(names) == whole.shape[1] else whole[names]
+def _some_model(fits: pd.DataFrame, models: Mapping[str, Model]) -> None:
+    """Refuse a walk in which every model that is no baseline failed in every fold."""
+    real = [name for name, model in models.items() if not model.baseline]
+    failed = fits["failed"][fits.index.get_level_values("model_id").isin(real)]
+    if len(failed) and failed.ne("").all():
+        raise DataError(f"every model failed in every fold, first: {failed.iloc[0]}")
 
 
-def _risen(
-    model: Model,
-    read: pd.DataFrame,
-    answers: pd.DataFrame,
-    test: np.ndarray,
-    seed: tuple[int, int],
+def _stacked(
+    made: Mapping[str, dict[str, pd.DataFrame]], keys: Mapping[str, tuple[str, int]], kind: str
 ) -> pd.DataFrame:
-    """Rises of the loss in the settled rows of one test window."""
-    settled = test[answers["label"].notna().to_numpy()[test]]
-    if len(settled) > _ROWS:
-        settled = settled[np.linspace(0, len(settled) - 1, _ROWS).astype(int)]
-    rows, actual = read.iloc[settled], answers["label"].to_numpy()[settled]
-    if rows.empty:
-        return rows
-    order = disorder(rows.index, np.random.default_rng(seed))
-    found = rises(model, rows, actual, order)
-    return found if model.classifies else found / losses(model, rows, actual).mean()
+    """One kind of table of all jobs that have it, under (model_id, fold)."""
+    parts = [(*keys[key], tables[kind]) for key, tables in made.items() if kind in tables]
+    names = ["model_id", "fold"]
+    if not parts:
+        return pd.DataFrame(index=pd.MultiIndex.from_arrays([[], [], []], names=[*names, "row"]))
+    return pd.concat([pd.concat({(m, fold): t}, names=names) for m, fold, t in parts])
 
 
-def _ordered(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """Predictions of the models and folds in one table, sorted."""
-    table = pd.concat(parts).set_index("model_id", append=True).sort_index()
-    order = ["target", "fold", "prediction", *PROBABILITIES, "confidence", "known_at", "actual"]
-    return table[order]
-
-
-def _predicted(
-    model: Model, model_id: str, features: pd.DataFrame, labels: pd.DataFrame, rows: np.ndarray
+def _gains(
+    made: Mapping[str, dict[str, pd.DataFrame]],
+    keys: Mapping[str, tuple[str, int]],
+    names: pd.Index,
 ) -> pd.DataFrame:
-    """One model's predictions of one test window."""
-    shares = np.full((len(rows), len(PROBABILITIES)), np.nan)
-    if model.classifies:
-        shares = model.predict_proba(features, rows)
-    settled = labels.iloc[rows]
-    columns = dict(zip(PROBABILITIES, shares.T, strict=True)) | {
-        "prediction": model.predict(features, rows),
-        "confidence": shares.max(axis=1),
-        "actual": settled["label"].to_numpy(),
-        "target": model.target,
-        "model_id": model_id,
-    }
-    table = pd.DataFrame(columns, index=settled.index)
-    return table.assign(known_at=settled["known_at"])
+    """Share of gain of each feature, by model and fold; the mean over symbols."""
+    parts: dict[tuple[str, int], list[pd.Series]] = {}
+    for key, tables in made.items():
+        if "gain" in tables:
+            parts.setdefault(keys[key], []).append(tables["gain"]["gain"].reindex(names))
+    means = [pd.concat(found, axis=1).fillna(0.0).mean(axis=1) for found in parts.values()]
+    levels = [[key[i] for key in parts] for i in (0, 1)]
+    index = pd.MultiIndex.from_arrays(levels, names=["model_id", "fold"])
+    return pd.DataFrame(np.reshape(means, (len(parts), len(names))), index=index, columns=names)

@@ -26,7 +26,60 @@ GAINS = pd.DataFrame(
     index=pd.MultiIndex.from_product([["X"], ["auc", "f1"]], names=["model_id", "metric"]),
 )
 FOLDS = pd.DataFrame(
-    {"train_from": DAYS[:1], "train_to": DAYS[2:3], "test_from": DAYS[3:4], "test_to": DAYS[5:]}
+    {
+        "train_from": DAYS[:1],
+        "train_to": DAYS[1:2],
+        "gap_from": DAYS[2:3],
+        "test_from": DAYS[3:4],
+        "test_to": DAYS[5:],
+    }
+)
+EDGE = pd.DataFrame(
+    {
+        "close": WALK,
+        "known_at": DAYS + pd.Timedelta(days=2),
+        "part": ["train", "train", "purged", "gap", "test", "test"],
+    }
+)
+PARTS = pd.DataFrame(
+    {"value": [0.5, 0.6, 0.4], "low": [0.4, np.nan, 0.3], "high": [0.6, np.nan, 0.5]},
+    index=pd.MultiIndex.from_tuples(
+        [("symbol", "A"), ("symbol", "B"), ("regime", "calm")], names=["kind", "part"]
+    ),
+)
+CURVES = pd.DataFrame(
+    {"train": [1.0, 0.8, 0.6, 0.9, 0.7], "watch": [1.0, 0.9, 1.1, 1.0, 0.8]},
+    index=pd.MultiIndex.from_tuples(
+        [("X", 1), ("X", 2), ("X", 3), ("Y", 1), ("Y", 2)], names=["model_id", "step"]
+    ),
+)
+TRIALS = pd.DataFrame(
+    {"value": [1.0, np.nan, 0.9], "best": [1.0, 1.0, 0.9]},
+    index=pd.MultiIndex.from_product([["X"], [0, 1, 2]], names=["model_id", "number"]),
+)
+RELIABILITY = pd.DataFrame(
+    {
+        "confidence": [0.4, np.nan, 0.6, 0.5],
+        "accuracy": [0.5, np.nan, 0.4, 0.5],
+        "accuracy_low": [0.4, np.nan, 0.3, 0.4],
+        "accuracy_high": [0.6, np.nan, 0.5, 0.6],
+        "n": [30.0, np.nan, 10.0, 40.0],
+        "raw": [0.5, 0.3, np.nan, np.nan],
+        "raw_confidence": [0.4, 0.7, np.nan, np.nan],
+    },
+    index=pd.MultiIndex.from_tuples(
+        [("X", 0), ("X", 1), ("X", 2), ("Y", 0)], names=["model_id", "bin"]
+    ),
+)
+OTHERS = pd.DataFrame(
+    {"auc": [0.6, np.nan], "auc_error": [0.1, np.nan], "auc_inside": 0.5, "inside_error": 0.1},
+    index=DAYS[:2],
+)
+WEIGHTS = pd.DataFrame({"X": [0.5] * 6, "Y": [0.5] * 6}, DAYS)
+REAL = pd.Series({"value": 0.02, "low": -0.01, "high": 0.05}, name="X")
+PLACEBO = pd.DataFrame(
+    {"value": [-0.02, 0.03], "low": [-0.05, 0.0], "high": [0.01, 0.06]},
+    index=pd.Index([70, 90], name="shift"),
 )
 SQUARE = pd.DataFrame([[1.0, 0.2], [0.2, 1.0]], index=["a", "b"], columns=["a", "b"])
 TOGETHER = pd.Series({"b": 0, "a": 0})
@@ -69,6 +122,14 @@ DRAWN = {
     "plot_permutation": lambda **k: plots.plot_permutation(WORTH, level=0.9, unit="nats", **k),
     "plot_information": lambda **k: plots.plot_information(ALONE, level=0.9, **k),
     "plot_folds": lambda **k: plots.plot_folds(FOLDS, WALK.rename("A"), **k),
+    "plot_adversarial": lambda **k: plots.plot_adversarial(OTHERS, **k),
+    "plot_border": lambda **k: plots.plot_border(EDGE, **k),
+    "plot_parts": lambda **k: plots.plot_parts(PARTS, metric="auc", level=0.9, mark=0.5, **k),
+    "plot_learning": lambda **k: plots.plot_learning(CURVES, **k),
+    "plot_trials": lambda **k: plots.plot_trials(TRIALS, metric="loss", **k),
+    "plot_reliability": lambda **k: plots.plot_reliability(RELIABILITY, level=0.9, **k),
+    "plot_ensemble": lambda **k: plots.plot_ensemble(WEIGHTS, WALK - 1, **k),
+    "plot_placebo": lambda **k: plots.plot_placebo(REAL, PLACEBO, metric="ic", level=0.9, **k),
     "plot_gains": lambda **k: plots.plot_gains(GAINS, level=0.95, **k),
     "plot_scores_by_fold": lambda **k: plots.plot_scores_by_fold(BOTH, metric="auc", **k),
     "plot_equity": lambda **k: plots.plot_equity(BOTH, **k),
@@ -142,7 +203,8 @@ def test_log_axis_has_plain_numbers_on_it():
 
 def middles(ax):
     """Where each series of dots stands, by its name."""
-    return {c.get_label(): c.lines[0].get_xydata() for c in ax.containers}
+    lines = [line for line in ax.lines if not line.get_label().startswith("_")]
+    return {line.get_label(): line.get_xydata() for line in lines}
 
 
 def test_importance_of_every_model_stands_beside_its_feature():

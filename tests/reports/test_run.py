@@ -81,9 +81,9 @@ def test_every_number_of_the_verdict_is_in_the_numbers_file(quickstart):
 
 def test_scores_of_daily_direction_are_near_their_baseline_and_the_words_say_so(quickstart):
     _, study = quickstart
-    accuracy = study.scores().loc[("ENSEMBLE", "accuracy")]
+    accuracy = study.evidence("scores").loc[("ENSEMBLE", "accuracy")]
     assert abs(accuracy["gain"]) < 0.05
-    assert study.scores().loc[("ENSEMBLE", "auc_direction"), "value"] < 0.56
+    assert study.evidence("scores").loc[("ENSEMBLE", "auc_direction"), "value"] < 0.56
     assert any(said.startswith("The scores are of a believable size") for said in study.words())
 
 

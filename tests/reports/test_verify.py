@@ -47,6 +47,23 @@ def test_a_changed_number_is_named_however_small_the_change(report, copy):
     assert [d.name for d in found] == [f"numbers.json, {name}"]
 
 
+def test_what_a_cell_tagged_varies_shows_is_not_compared_and_its_code_is(report, copy):
+    page, notebook = copy / "04_training.html", copy / "04_training.ipynb"
+    html = page.read_text()
+    begin, end = html.index("<!--varies-->"), html.index("<!--/varies-->")
+    page.write_text(html[:begin] + "<!--varies--><p>9.99 s</p>" + html[end:])
+    content = json.loads(notebook.read_text())
+    (cell,) = [c for c in content["cells"] if "varies" in c["metadata"].get("tags", [])]
+    cell["outputs"] = []
+    notebook.write_text(json.dumps(content, indent=1))
+    assert _compare_folders(copy, report)[1] == []
+    cell["source"] += "\n1 + 1"
+    notebook.write_text(json.dumps(content, indent=1))
+    assert [d.name.split(",")[0] for d in _compare_folders(copy, report)[1]] == [
+        "04_training.ipynb"
+    ]
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "name"),
     [

@@ -9,6 +9,7 @@ import pytest
 from signalkit import training
 from signalkit.errors import LeakError, ParamsError
 from signalkit.study import STAGES, Study, stages
+from signalkit.study.telling import caveats
 
 NAMES = ["return_1", "return_5", "return_21", "rsi_14", "williams_r_14"]
 SMALL = {
@@ -39,7 +40,7 @@ def test_the_database_holds_what_validation_found(own_store):
     begin = pd.Timestamp.now("UTC")
     study.validate()
     kept = study.store.read_features().loc[NAMES]
-    worth, alone = study.permutation(), study.information()
+    worth, alone = study.evidence("permutation"), study.evidence("information")
     for name, row in kept.iterrows():
         told = row["importance"]
         assert told["models"] == {
@@ -54,19 +55,19 @@ def test_the_database_holds_what_validation_found(own_store):
 
 def test_selection_of_the_params_reaches_every_fold_and_the_saved_models(own_store):
     study = opened({"keep": 2, "max_correlation": 0.95})
-    found = study.selection()
+    found = study.evidence("selection")
     assert ((found == training.KEPT).sum(axis=1) == 2).all()
-    assert found.index.equals(study.folds().index)
-    worth = study.permutation()["gain"].unstack("feature")
+    assert found.index.equals(study.evidence("folds").index)
+    worth = study.evidence("permutation")["gain"].unstack("feature")
     never = found.columns[(found != training.KEPT).all()]
     assert (worth[never] == 0).all(axis=None)
     active = study.store.read_features()["active"]
     assert active.to_dict() == (found.iloc[-1] == training.KEPT).to_dict()
     study.train()
-    newest = study.selected()
+    newest = study.trained("selection")["selection"]
     mine = newest.index[newest == training.KEPT].tolist()
     assert len(mine) == 2
-    assert study.importance().index.tolist() == mine
+    assert study.trained("importance").index.tolist() == mine
     about = json.loads(study.artifact("training").path("LIGHTGBM.model.json").read_text())
     assert about["features"] == mine
 
@@ -111,9 +112,9 @@ def test_settings_of_the_features_are_checked_with_the_params(asked, says):
 @pytest.mark.parametrize("by", ["ic", "gain"])
 def test_what_is_selected_does_not_depend_on_the_bars_of_later_folds(own_store, by):
     asked = {"keep": 2, "by": by}
-    whole = opened(asked).selection()
+    whole = opened(asked).evidence("selection")
     short = SMALL["validation"] | {"holdout_from": "2003-01-01"}
-    early = opened(asked, validation=short).selection()
+    early = opened(asked, validation=short).evidence("selection")
     assert 1 < len(early) < len(whole)
     assert early.equals(whole.loc[early.index])
 
@@ -125,13 +126,13 @@ def test_a_column_that_says_nothing_is_named_in_the_caveats(own_store, monkeypat
         times = table.index.get_level_values("time")
         return table.assign(rsi_14=table["rsi_14"].mask(times < early, 0.5))
 
-    honest = opened(features={"names": NAMES[1:]}).caveats()
+    honest = caveats(opened(features={"names": NAMES[1:]}))
     assert not [line for line in honest if "rsi_14" in line]
     with_features(monkeypatch, silenced)
     study = opened({"max_correlation": 1.0})
-    count = int((study.selection()["rsi_14"] == "constant").sum())
-    assert 0 < count < len(study.folds())
-    (line,) = [line for line in study.caveats() if "rsi_14" in line]
+    count = int((study.evidence("selection")["rsi_14"] == "constant").sum())
+    assert 0 < count < len(study.evidence("folds"))
+    (line,) = [line for line in caveats(study) if "rsi_14" in line]
     assert f"rsi_14 in {count}" in line
     assert "not fed to a model" in line
 
@@ -141,11 +142,11 @@ def test_a_symbol_that_is_not_predicted_is_named_in_the_caveats(own_store, monke
         return table.assign(rsi_14=table["rsi_14"].drop("NASDAQ", level="symbol"))
 
     whole = opened(features={"names": NAMES[1:]})
-    assert not [line for line in whole.caveats() if "no prediction" in line]
+    assert not [line for line in caveats(whole) if "no prediction" in line]
     with_features(monkeypatch, silenced)
     study = opened()
     assert study.validate().index.unique("symbol").tolist() == ["SP500"]
-    (line,) = [line for line in study.caveats() if "no prediction" in line]
+    (line,) = [line for line in caveats(study) if "no prediction" in line]
     assert line.startswith("NASDAQ is in no prediction: ")
 
 

@@ -272,6 +272,8 @@ def test_same_params_give_the_same_bits_in_a_second_process_on_one_thread(first,
         mine = first.artifact(stage).about["files"]
         theirs = (other / "artifacts" / stage / first.artifact(stage).identity).glob("*.*")
         found = {p.name: p.read_bytes() for p in theirs if p.name != "artifact.json"}
+        found.pop("costs.parquet", None)  # seconds are those of a run
+        mine = {name: sealed for name, sealed in mine.items() if name != "costs.parquet"}
         assert set(found) == set(mine)
         assert {n: b == first.artifact(stage).path(n).read_bytes() for n, b in found.items()} == (
             dict.fromkeys(found, True)

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalkit.errors import DataError, ParamsError, StoreError
-from signalkit.labeling import uniqueness
 from signalkit.training import KEPT, Recipe, Trained, calibrator, make, tune
 from signalkit.training.contract import Model
 from signalkit.training.recipe import RECIPE, likeliest
@@ -65,16 +64,6 @@ def table(n=400, symbols=("A", "B"), seed=5, wait=2):
     return pd.DataFrame(matrix, index, ["one", "two", "three"]), labels
 
 
-def worked(labels, waits):
-    """A table of labels by hand: by symbol classes, and bars until they settle."""
-    parts = {}
-    for symbol, answers in labels.items():
-        times = pd.date_range(START, periods=len(answers), freq="h", name="time")
-        known_at = times + pd.to_timedelta(waits[symbol], "h")
-        parts[symbol] = pd.DataFrame({"label": answers, "known_at": known_at}, times)
-    return pd.concat(parts, names=["symbol", "time"]).astype({"label": float})
-
-
 def spied(recipe, labels, rows):
     """What a spy was given, with columns of noise."""
     matrix = np.random.default_rng(0).normal(size=(len(labels), 3))
@@ -104,7 +93,8 @@ def panels(draw):
         parts[symbol] = pd.DataFrame({"label": 0.0, "known_at": known_at}, times)
     labels = pd.concat(parts, names=["symbol", "time"])
     rows = np.array(sorted(draw(st.sets(st.integers(0, len(labels) - 1), min_size=2))))
-    return labels.assign(label=np.arange(len(labels)) % 3 - 1.0), rows
+    labels.iloc[rows, 0] = np.arange(len(rows)) % 3 - 1.0
+    return labels, rows
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -133,13 +123,6 @@ def test_slices_equal_those_of_the_oracle(panel, tail_share, watch_share):
     assert found.notes[0].startswith(
         f"not calibrated: temperature calibration needs 50 rows, found {len(tail)};"
     )
-
-
-def test_a_label_of_one_symbol_that_settles_in_the_tail_of_another_is_purged():
-    labels = worked({"A": [1, -1] * 5, "B": [0, 1] * 5}, {"A": [1] * 10, "B": [4] * 10})
-    recipe = Recipe(calibration="temperature", calibration_share=0.3)
-    # hours 7, 8 and 9 calibrate: A is settled up to hour 5, B, which waits longer, up to 2
-    assert recipe.core(labels, np.arange(20)).tolist() == [0, 1, 2, 3, 4, 5, 10, 11, 12]
 
 
 def test_columns_are_chosen_before_the_tail():
@@ -306,67 +289,6 @@ def test_a_prediction_is_the_likeliest_calibrated_class():
     assert likeliest(np.array([[0.4, 0.4, 0.2], [0.2, 0.4, 0.4]])).tolist() == [-1.0, 0.0]
 
 
-def shared_bars(labels):
-    """Mean of 1 / concurrency over the bars that each label spans: brute force, full hours."""
-    spans = [
-        {(symbol, time + k * HOUR) for k in range(1, int((known - time) / HOUR) + 1)}
-        for (symbol, time), known in labels["known_at"].items()
-    ]
-    count = {}
-    for bar in (bar for span in spans for bar in span):
-        count[bar] = count.get(bar, 0) + 1
-    return np.array([np.mean([1 / count[bar] for bar in span]) for span in spans])
-
-
-def test_uniqueness_is_that_of_the_training_rows_among_themselves():
-    waits = np.random.default_rng(2).integers(1, 6, (2, 40))
-    # every bar up to the last that settles a training label settles one
-    waits[0, 15:20] = waits[1, 26:31] = 5
-    labels = worked({"A": [0] * 40, "B": [1] * 40}, {"A": waits[0], "B": waits[1]})
-    rows = np.r_[3:20, 50:71]
-    own = shared_bars(labels.iloc[rows])
-    got = Recipe(uniqueness=True).weight(labels, rows)
-    np.testing.assert_allclose(got, own / own.mean(), rtol=1e-12)
-    # labels of all rows overlap more: what lies outside would have told
-    among_all = uniqueness(labels).to_numpy()[rows]
-    assert np.abs(among_all / among_all.mean() - got).max() > 0.01
-
-
-@pytest.mark.parametrize(
-    ("how", "waits", "weights"),
-    [
-        # the example of labeling.time_decay, over its mean of 0.8125
-        ({"last": 0.5}, [1, 1, 1, 1], np.array([0.625, 0.75, 0.875, 1]) / 0.8125),
-        ({"last": 0.0}, [1, 1, 1, 1], [0.4, 0.8, 1.2, 1.6]),
-        # three rows of one class share what the one of the other has
-        ({"balanced": True}, [1, 1, 1, 1], [2 / 3, 2 / 3, 2 / 3, 2]),
-        # 1, 3/4, 3/4 and 1 of a bar each; their mean is 7/8
-        ({"uniqueness": True}, [1, 2, 1, 1], np.array([1, 3 / 4, 1 / 2, 1]) / 0.8125),
-    ],
-    ids=str,
-)
-def test_weights_worked_by_hand(how, waits, weights):
-    labels = worked({"A": [1, 1, 1, -1]}, {"A": waits})
-    got = Recipe(**how).weight(labels, np.arange(4))
-    assert got == pytest.approx(np.array(weights))
-    assert got.mean() == pytest.approx(1)
-
-
-def test_rows_that_weigh_alike_have_no_weights():
-    labels = worked({"A": [1, -1, 1, -1]}, {"A": [1, 1, 1, 1]})
-    for how in ({}, {"uniqueness": True}, {"balanced": True}):
-        assert Recipe(**how).weight(labels, np.arange(4)) is None
-
-
-def test_a_class_that_decay_leaves_no_weight_breaks_no_balance():
-    labels = worked({"A": [0, 0, 1, 1, -1, 1]}, {"A": [1] * 6})
-    got = Recipe(last=-0.5, balanced=True).weight(labels, np.arange(6))
-    assert got[:3].tolist() == [0, 0, 0]
-    # the two classes that weigh have half each
-    assert got[3:] == pytest.approx(6 * np.array([1 / 8, 1 / 2, 3 / 8]), rel=0.2)
-    assert got[[3, 5]].sum() == pytest.approx(got[4])
-
-
 def test_a_model_has_the_weights_of_its_rows_and_a_baseline_has_none():
     (features, labels), rows, asked = table(), ROWS, ASKED
     recipe = Recipe(uniqueness=True, last=0.3, stopping=("SPY",), calibration="temperature")
@@ -450,3 +372,14 @@ def test_a_search_sees_the_rows_before_the_tail_and_its_best_settings_are_fitted
     np.testing.assert_array_equal(found.raw(features, asked), bare.predict_proba(features, asked))
     assert found.calibrated == len(tail)
     assert Recipe().fit(make_one(**start), features, labels, rows).tuned is None
+
+
+def test_one_class_is_refused_for_models_and_not_for_baselines():
+    features, labels = table(60)
+    all_up = labels.assign(label=1.0)
+    with pytest.raises(
+        DataError, match="the training window has one class to learn from: all 99 l"
+    ):
+        Recipe().fit(make("LIGHTGBM", "signal_direction"), features, all_up, np.arange(99))
+    found = Recipe().fit(make("MAJORITY", "signal_direction"), features, all_up, np.arange(99))
+    assert found.predict(features, np.arange(99, 120)).tolist() == [1.0] * 21

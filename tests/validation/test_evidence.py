@@ -3,11 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import rankdata
 from sklearn import metrics as theirs
 
 from signalkit import metrics, training
 from signalkit.errors import DataError
-from signalkit.validation import by_fold, fit_inside, scores
+from signalkit.significance import draw_counts
+from signalkit.validation import by_fold, comparable, fit_inside, scores
 
 SHARES = ["p_sell", "p_hold", "p_buy"]
 LOSSES = {"log_loss", "brier", "ece", "mse", "mae"}
@@ -67,9 +69,15 @@ def test_values_are_those_of_scikit_learn():
         theirs.accuracy_score(actual, shares.argmax(axis=1) - 1)
     )
     assert got.loc["log_loss", "value"] == pytest.approx(theirs.log_loss(actual, shares))
-    assert got.loc["auc", "value"] == pytest.approx(
-        theirs.roc_auc_score(actual, shares, multi_class="ovr")
-    )
+    table = predicted("MODEL", shares)
+    inside = [table["fold"].to_numpy() == fold for fold in (0, 1)]
+    areas = []
+    for k, answer in enumerate(metrics.CLASSES):
+        ranked = np.empty(len(actual))
+        for rows in inside:  # scipy's ranks within a fold, at their middle
+            ranked[rows] = (rankdata(shares[rows, k]) - 0.5) / rows.sum()
+        areas.append(theirs.roc_auc_score(actual == answer, ranked))
+    assert got.loc["auc", "value"] == pytest.approx(np.mean(areas))
     assert (got["n"] == 120).all()
 
 
@@ -88,7 +96,7 @@ def test_baseline_is_the_majoritys_own_score_or_what_no_skill_gives():
     expected["matthews"] = 0.0
     for model in ("MAJORITY", "MODEL"):
         assert got.loc[model, "baseline"].to_dict() == expected.to_dict()
-    assert (naive[ranks] != 0.5).all()
+    assert (naive[ranks] == 0.5).all()  # although its shares differ from fold to fold
     own = got.drop(index=[*ranks, "matthews"], level="metric").loc["MAJORITY"]
     nothing = own[["gain", "gain_low", "gain_high"]]
     assert (nothing == 0).all(axis=None)
@@ -202,3 +210,101 @@ def test_memory_scores_the_rows_that_were_learned():
     number = training.make("MAJORITY", "target_return").fit(features, labels, rows)
     mae = fit_inside(number, features, labels, rows)["mae"]
     assert mae == pytest.approx(np.abs(answers()[:80] - answers()[:80].mean()).mean())
+
+
+def third(name="OTHER", **silent):
+    """A baseline, a model, and a third that does not answer at all, or not at some rows."""
+    other = predicted(name, clairvoyant(seed=9))
+    gone = np.ones(120, dtype=bool) if not silent else np.isin(np.arange(120), silent["rows"])
+    other.loc[gone, [*SHARES, "prediction"]] = np.nan
+    return pd.concat([classes(), other]).sort_index()
+
+
+def test_a_model_that_never_answered_is_left_out_and_the_others_are_scored_as_ever():
+    got = comparable(third())
+    pd.testing.assert_frame_equal(got, classes(), check_exact=True)
+    scored = scores(third(), block=3, draws=20)
+    assert scored.index.unique("model_id").tolist() == ["MAJORITY", "MODEL"]
+    pd.testing.assert_frame_equal(scored, scores(classes(), block=3, draws=20), check_exact=True)
+
+
+def test_rows_that_one_model_did_not_answer_are_left_out_for_all():
+    got = comparable(third(rows=[3, 4, 70]))
+    kept = index().delete([3, 4, 70])
+    for model in ("MAJORITY", "MODEL", "OTHER"):
+        assert got.xs(model, level="model_id").index.equals(kept)
+    scored = scores(third(rows=[3, 4, 70]), block=3, draws=20)
+    assert (scored["n"] == 117).all()
+    mine = classes().xs("MODEL", level="model_id").loc[kept]
+    expected = theirs.log_loss(mine["actual"], mine[SHARES])
+    assert scored.loc[("MODEL", "log_loss"), "value"] == pytest.approx(expected)
+    assert by_fold(third(rows=[3, 4, 70]))["n"].tolist() == [57, 60] * 3
+
+
+def test_a_direction_without_shares_is_no_answer_of_a_classifier():
+    table = third(rows=[5])
+    # the rule that stands in for a failed ensemble has a direction and no confidence
+    table.loc[(*index()[5], "OTHER"), "prediction"] = 1.0
+    assert len(comparable(table)) == 3 * 119
+
+
+def test_an_answer_in_numbers_needs_no_shares():
+    actual = np.random.default_rng(2).normal(0, 0.01, 120)
+    table = numbers(actual * 0.5, actual)
+    assert comparable(table).equals(table)
+    table.loc[(*index()[8], "MODEL"), "prediction"] = np.nan
+    assert len(comparable(table)) == 2 * 119
+
+
+def test_models_that_never_answered_the_same_row_cannot_be_compared():
+    table = third(rows=np.arange(60))
+    late = np.arange(120) >= 60
+    other = table.xs("OTHER", level="model_id", drop_level=False)
+    mine = table.index.get_level_values("model_id") == "MODEL"
+    table.loc[table.index[mine][late], [*SHARES, "prediction"]] = np.nan
+    assert other["prediction"].notna().sum() == 60
+    with pytest.raises(DataError, match="there is no row that every model answered"):
+        comparable(table)
+
+
+def test_only_the_scores_that_are_asked_for_are_given_and_they_are_the_same():
+    whole, few = (
+        scores(classes(), block=3, draws=40, only=only) for only in (None, ["auc", "log_loss"])
+    )
+    assert few.index.unique("metric").tolist() == ["auc", "log_loss"]
+    pd.testing.assert_frame_equal(few, whole.loc[few.index], check_exact=True)
+
+
+def lead(table, times):
+    """How much smaller the model's log-loss is than the baseline's, on drawn times."""
+    wide = table.unstack("symbol")
+    found = {}
+    for model in ("MAJORITY", "MODEL"):
+        rows = wide.xs(model, level="model_id").iloc[times].stack("symbol", future_stack=True)
+        found[model] = theirs.log_loss(rows["actual"], rows[SHARES], labels=[-1.0, 0.0, 1.0])
+    return found["MAJORITY"] - found["MODEL"]
+
+
+def test_p_counts_draws_as_far_above_the_gain_as_the_gain_is_above_nought():
+    # Davison and Hinkley (1997), section 4.4, written out on a small lead over the baseline
+    noise = np.random.default_rng(8).dirichlet([30, 30, 30], 120)
+    weak = 0.99 * noise + 0.01 * (answers()[:, None] == [-1, 0, 1])
+    table = pd.concat([majority(), predicted("MODEL", weak)]).sort_index()
+    draws, block, seed = 99, 4, 6
+    drawn = draw_counts(60, block, draws, seed)
+    leads = np.array([lead(table, np.repeat(np.arange(60), counts)) for counts in drawn])
+    gain = lead(table, np.arange(60))
+    got = scores(table, block=block, draws=draws, seed=seed).loc[("MODEL", "log_loss")]
+    assert got["gain"] == pytest.approx(gain)
+    beyond = int((leads - gain >= gain).sum())
+    assert 0 < beyond < draws // 2
+    assert got["p"] == pytest.approx((1 + beyond) / (1 + draws))
+
+
+def test_p_is_small_for_a_model_that_knows_and_one_for_the_baseline_itself():
+    got = scores(classes(), block=3, draws=199)
+    assert got.loc[("MODEL", "auc"), "p"] == pytest.approx(1 / 200)
+    assert got.loc[("MAJORITY", "log_loss"), "p"] == 1.0
+    worse = predicted("MODEL", clairvoyant()[:, ::-1])
+    poor = scores(pd.concat([majority(), worse]), block=3, draws=199)
+    assert poor.loc[("MODEL", "log_loss"), "p"] > 0.9

@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from signalkit.errors import DataError
 from signalkit.significance import bootstrap_ci
 from signalkit.splits import WalkForward
 from signalkit.training import clusters, make, rank_correlation
-from signalkit.validation import Walk, agreement, importance, information, walk
+from signalkit.validation import agreement, importance, information, walk
 from signalkit.validation import features as evidence
 from signalkit.validation.features import left_out
 
@@ -150,7 +151,8 @@ def test_intervals_of_the_rank_ic_are_those_of_the_bootstrap(planted):
         **asked,
     )
     got = information(features, found, **asked)
-    np.testing.assert_allclose(got[["ic", "low", "high"]], expected, rtol=0, atol=1e-12)
+    edges = expected[["value", "low", "high"]]
+    np.testing.assert_allclose(got[["ic", "low", "high"]], edges, rtol=0, atol=1e-12)
 
 
 SCRIPT = """
@@ -218,7 +220,7 @@ def test_information_counts_the_folds_that_kept_a_column(planted):
     features, found = planted
     told = found.selection.copy()
     told.loc[1:2, "twin"] = "redundant with planted"
-    other = Walk(found.predictions, told, found.gain, found.rises)
+    other = replace(found, selection=told)
     got = information(features, other, **DRAWN)["kept"]
     assert got["twin"] == 3 / 5
     assert (got.drop("twin") == 1).all()
@@ -228,7 +230,7 @@ def test_information_refuses_predictions_of_which_none_has_settled(planted):
     features, found = planted
     none = found.predictions.assign(actual=np.nan)
     with pytest.raises(DataError, match="no prediction has settled"):
-        information(features, Walk(none, found.selection, found.gain, found.rises), block=3)
+        information(features, replace(found, predictions=none), block=3)
 
 
 def test_agreement_is_scipys_mean_over_every_two_folds(planted):

@@ -53,8 +53,15 @@ def judged(target="signal_direction", money=EVEN, **scores):
     return verdict(evidence(**scores), sharpe(money), target=target, model="ENSEMBLE")
 
 
-def said(table, trials=1, level=0.95):
-    return words(table, trials=trials, level=level)
+def luck(**known):
+    """What the ledger says of one lonely trial, but for what is given."""
+    numbers = {"trials": 1.0, "effective_trials": 1.0, "probabilistic_sharpe": 0.97}
+    numbers |= {"deflated_sharpe": 0.97, "min_track_record": 400.2, "bars": 500.0}
+    return pd.Series(numbers | {"pbo": np.nan, "spa": 0.3} | known)
+
+
+def said(table, level=0.95, **known):
+    return words(table, luck(**known), level=level)
 
 
 def test_the_table_puts_each_number_beside_its_baseline():
@@ -150,15 +157,43 @@ def test_believable_scores_are_counted():
     assert "the first differs from it by +0.010" in second
 
 
+def test_one_configuration_has_a_probability_and_a_record_to_reach():
+    (told,) = said(judged())[2:]
+    assert told == (
+        "The ledger holds 1 configuration of this market. That the true Sharpe ratio is above 0 has"
+        " a probability of 97%; to tell it from 0 at 95% takes 401 bars, and there are 500."
+    )
+    endless = said(judged(), min_track_record=np.inf)[2]
+    assert endless.endswith("no record of it, however long, would tell it from 0 at 95%.")
+
+
+def test_many_configurations_are_held_against_the_best_of_them():
+    told = said(judged(), trials=7, effective_trials=3.2, deflated_sharpe=0.41, pbo=0.6)[2:]
+    assert told[0].startswith("The ledger holds 7 configurations of this market.")
+    assert told[1].startswith("They amount to 3.2 independent ones;")
+    assert told[1].endswith("has by luck has a probability of 41%.")
+    assert "in the other with a probability of 60%" in told[2]
+    assert told[2].endswith("beats holding has a p-value of 0.30.")
+
+
+def test_where_nothing_was_traded_there_is_no_luck_to_speak_of():
+    nothing = dict.fromkeys(("probabilistic_sharpe", "deflated_sharpe", "spa"), np.nan)
+    (told,) = said(judged(), **nothing)[2:]
+    assert told.endswith("nothing was traded here, so there is no Sharpe ratio to be lucky with.")
+
+
 @pytest.mark.parametrize(
-    ("trials", "expected"),
+    ("known", "seen"),
     [
-        (1, "The ledger holds 1 configuration whose returns were seen."),
-        (7, "The ledger holds 7 configurations whose returns were seen; the more there are"),
+        ({"trials": 1, "deflated_sharpe": 0.5}, True),  # its own interval says as much
+        ({"trials": 2, "deflated_sharpe": 0.949}, False),
+        ({"trials": 2, "deflated_sharpe": 0.95}, True),
+        ({"trials": 2, "deflated_sharpe": np.nan}, False),
     ],
 )
-def test_the_number_of_trials_is_said(trials, expected):
-    assert said(judged(), trials=trials)[2].startswith(expected)
+def test_an_edge_must_be_more_than_the_best_of_all_trials_has_by_luck(known, seen):
+    first = said(judged(auc=0.55, lead=GOOD, money=GOOD), **known)[0]
+    assert first.startswith("An edge is seen: " if seen else "No edge is seen: ")
 
 
 @pytest.mark.parametrize(

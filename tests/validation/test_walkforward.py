@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signalkit import metrics
+from signalkit import metrics, validation
 from signalkit.causality import probe_bars
 from signalkit.errors import DataError, LeakError
 from signalkit.features import build
 from signalkit.labeling import signal_direction, target_return
 from signalkit.splits import WalkForward
-from signalkit.training import KEPT, make, select
-from signalkit.validation import aligned, folds, walk, walk_forward, walkforward
+from signalkit.training import KEPT, Recipe, make, select
+from signalkit.validation import aligned, folds, jobs, walk, walk_forward
 
 ALL = ("XGBOOST", "LIGHTGBM", "MAJORITY", "PERSISTENCE")
 HOUR = pd.Timedelta(1, "h")
@@ -216,10 +216,9 @@ def test_too_few_bars_are_refused():
 def test_aligned_keeps_the_rows_with_every_feature():
     features, labels = table(A=10)
     features.iloc[[0, 3], 1] = np.nan
-    whole, answers = aligned(features, labels)
-    assert len(whole) == 8
-    assert whole.notna().all(axis=None)
-    assert answers.index.equals(whole.index)
+    answers, rows = aligned(features, labels)
+    assert rows.tolist() == [1, 2, 4, 5, 6, 7, 8, 9]
+    assert answers.index.equals(features.index)
     assert answers["label"].isna().sum() == 2
 
 
@@ -287,10 +286,10 @@ def three(seed=1):
 def test_what_comes_later_never_changes_a_selection_or_what_it_leads_to(selector, fold):
     features, labels = three()
     splits, own = WalkForward(80, 50), models("XGBOOST")
-    base = walk(features, labels, own, splits, selector=selector)
+    base = walk(features, labels, own, splits, recipe=Recipe(selector))
     times = base.predictions.index.get_level_values("time")
     after = times[base.predictions["fold"] == fold].max()
-    got = walk(*poisoned(features, labels, after), own, splits, selector=selector)
+    got = walk(*poisoned(features, labels, after), own, splits, recipe=Recipe(selector))
     assert got.selection.loc[:fold].equals(base.selection.loc[:fold])
     seen, same = times <= after, ["prediction", "p_sell", "p_hold", "p_buy"]
     assert got.predictions.loc[seen, same].equals(base.predictions.loc[seen, same])
@@ -302,8 +301,9 @@ def test_what_comes_later_never_changes_a_selection_or_what_it_leads_to(selector
 def test_each_fold_reads_the_columns_that_its_own_training_rows_chose():
     features, labels = three()
     splits, own = WalkForward(80, 50), models("LIGHTGBM")
-    found = walk(features, labels, own, splits, selector=BEST)
-    whole, answers = aligned(features, labels)
+    found = walk(features, labels, own, splits, recipe=Recipe(BEST))
+    whole, (answers, rows) = features, aligned(features, labels)
+    assert len(rows) == len(whole)
     times = whole.index.get_level_values("time")
     for fold, (train, test) in enumerate(splits.split(times, answers["known_at"])):
         told = BEST(whole, answers, train)
@@ -370,7 +370,7 @@ def test_rises_have_a_row_for_every_settled_prediction_and_repeat_with_their_see
 
 def test_long_test_windows_are_permuted_on_evenly_spaced_rows(monkeypatch):
     features, labels = table()
-    monkeypatch.setattr(walkforward, "_ROWS", 10)
+    monkeypatch.setattr(jobs, "_ROWS", 10)
     found = walk(features, labels, models("LIGHTGBM"), WalkForward(80, 50)).rises
     assert found.groupby(level="fold").size().tolist() == [10, 10, 10]
     rows = found.xs(0, level="fold").droplevel("model_id").index
@@ -391,5 +391,8 @@ def test_rises_of_a_number_are_shares_of_the_models_mean_squared_error():
 
 def test_a_walk_of_baselines_alone_has_no_importance():
     features, labels = table()
-    with pytest.raises(DataError, match=r"no model reads features among .*MAJORITY"):
-        walk(features, labels, models("MAJORITY"), WalkForward(80, 50))
+    found = walk(features, labels, models("MAJORITY"), WalkForward(80, 50))
+    assert found.gain.empty
+    assert found.rises.empty
+    assert validation.importance(found, block=4).empty
+    assert validation.agreement(found).empty

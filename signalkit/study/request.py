@@ -1,0 +1,138 @@
+"""A study from the words of the command line: which bars are stored, and what fits into them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from signalkit.bars import interval_length
+from signalkit.errors import DataError, ParamsError
+from signalkit.store import Store
+
+# test windows that a walk-forward cuts the newer half of the bars into
+_FOLDS = 5
+# a holdout begins before the bars end, and the newest bar is all of it
+_SECOND = pd.Timedelta(1, "s")
+# days; no bars go further back, and no clock
+_CENTURY = 36_500
+
+
+def sections(
+    store: Store,
+    *,
+    model_type: str,
+    target: str,
+    symbols: Sequence[str],
+    interval: str = "1h",
+    training_days: int = 180,
+    prediction_horizon: float = 24,
+    source: str | None = None,
+) -> dict[str, Any]:
+    """Params sections of a study that trains a model on the newest stored bars.
+
+    Parameters
+    ----------
+    store : Store
+        Where `signalkit collect` put the bars.
+    model_type, target : str
+        Such as XGBOOST and signal_direction.
+    symbols : sequence of str
+        One or more.
+    interval : str
+        Spacing of the bars.
+    training_days : int
+        Days before the newest bar that all symbols have.
+    prediction_horizon : float
+        Hours ahead, a whole number of bars.
+    source : str, optional
+        Exchange the bars are from; needed where several have them.
+
+    Returns
+    -------
+    dict
+        Sections for `Study.open`. The training window grows with time, so that the model that is
+        kept has seen all of it; the newest bar is held out.
+
+    Raises
+    ------
+    ParamsError
+        If the horizon is no whole number of bars, or a number is not above 0 or over a century.
+    DataError
+        If bars of a symbol are not stored, or several sources have them.
+    """
+    length = interval_length(interval)
+    horizon = _bars_ahead(prediction_horizon, interval)
+    if not 1 <= training_days <= _CENTURY:
+        raise ParamsError(f"--training-days must be from 1 to {_CENTURY}, was {training_days}")
+    kept = _stored(store, symbols, interval, source)
+    last = kept["last_bar"].min()
+    start = max(kept["first_bar"].max() - length, last - pd.Timedelta(training_days, "D"))
+    bars = int((last - start) / length)
+    return {
+        "collection": {
+            "source": kept["source"].iloc[0],
+            "symbols": list(symbols),
+            "interval": interval,
+            "start": f"{start:%Y-%m-%dT%H:%M:%S}",
+            "end": f"{last + _SECOND:%Y-%m-%dT%H:%M:%S}",
+        },
+        "labeling": {"target": target, "horizon": horizon},
+        "training": {"models": [model_type]},
+        "validation": {
+            "train": max(bars // 2, 1),
+            "test": max(bars // (2 * _FOLDS), 1),
+            "step": None,
+            "expanding": True,
+            "holdout_from": f"{last:%Y-%m-%dT%H:%M:%S}",
+        },
+    }
+
+
+def name(*, target: str, interval: str, prediction_horizon: float, **_: Any) -> str:
+    """Name of such a study, the same for every model type, so that models can follow each other."""
+    return f"{target}_{prediction_horizon:g}h_{interval}"
+
+
+def _bars_ahead(hours: float, interval: str) -> int:
+    """The bars that so many hours are."""
+    if not 0 < hours <= 24 * _CENTURY:
+        raise ParamsError(f"--prediction-horizon must be above 0 hours and finite, was {hours:g}")
+    horizon = pd.Timedelta(hours, "h") / interval_length(interval)
+    if horizon < 1 or horizon != int(horizon):
+        raise ParamsError(
+            f"--prediction-horizon is {hours:g} hours, which is {horizon:g} bars of {interval}; it"
+            " must be a whole number of them"
+        )
+    return int(horizon)
+
+
+def _stored(
+    store: Store, symbols: Sequence[str], interval: str, source: str | None
+) -> pd.DataFrame:
+    """Source, first and last stored bar of each symbol."""
+    rows = []
+    for symbol in symbols:
+        there = [source] if source else store.sources(symbol, interval)
+        if len(there) > 1:
+            raise DataError(
+                f"{interval} bars of {symbol} are stored from {' and '.join(there)}; choose one"
+                " with --source"
+            )
+        span = store.span(symbol, interval, source=there[0]) if there else None
+        if span is None:
+            asked = source or "binance"
+            raise DataError(
+                f"no {interval} bars of {symbol} are stored{f' from {source}' if source else ''};"
+                f" collect them first: signalkit collect --source {asked} --symbols {symbol}"
+                f" --interval {interval} --since 2024-01-01"
+            )
+        rows.append({"source": there[0], "first_bar": span[0], "last_bar": span[1]})
+    found = pd.DataFrame(rows, index=list(symbols))
+    if found["source"].nunique() > 1:
+        raise DataError(
+            f"the symbols are stored from {' and '.join(found['source'].unique())}; train on one"
+            " source at a time"
+        )
+    return found

@@ -1,0 +1,103 @@
+"""What the data, the settings and the models take away from a verdict, in computed words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from signalkit import features, validation
+from signalkit.training import ENSEMBLE
+
+if TYPE_CHECKING:
+    from signalkit.study.study import Study
+
+
+def alarms(study: Study) -> list[validation.Finding]:
+    """Scores that are too good for the field, with the likeliest cause."""
+    sharpe = study.backtest().table("sharpe")
+    return validation.alarm(
+        study.evidence("scores"),
+        study.evidence("permutation"),
+        study.evidence("information"),
+        study.evidence("selection"),
+        target=study.params.labeling.target,
+        model=ENSEMBLE,
+        setting=validation.Setting(
+            horizon=study.params.labeling.horizon,
+            gap=study.params.validation.gap,
+            fill=study.params.backtesting.fill,
+            sharpe=float(sharpe.loc["strategy", "value"]),
+            folds=study.evidence("folds"),
+            inside=study.train(),
+        ),
+    )
+
+
+def caveats(study: Study) -> list[str]:
+    """Everything that a reader of the verdict must know besides."""
+    told = _data(study) + _models(study)
+    border = study.params.validation.holdout_from
+    told.append(
+        f"Bars from {border} on are held out; {study.opened()} configurations have seen returns"
+        " there."
+    )
+    return told
+
+
+def _data(study: Study) -> list[str]:
+    """What is odd in the bars, the columns and the costs."""
+    found, told = study.coverage(), []
+    fill = study.params.backtesting.fill.replace("_", " ")
+    fill = f"the {fill}, which means little" if "open" in fill else f"the {fill}"
+    for symbol, row in found[~found["opens_real"]].iterrows():
+        told.append(
+            f"{symbol} opens equal the previous close on {row['stale_opens']:.0%} of bars, so"
+            f" they were not traded at; orders here fill at {fill}."
+        )
+    if study.params.collection.source == "sample":
+        told.append("The sample's bars are price indices: holding them paid dividends besides.")
+    told += [f"{words}." for words in features.findings(study.columns())]
+    if study.params.labeling.says == "nothing":
+        target = study.params.labeling.target
+        told.append(f"{target} says nothing of direction, so no position is taken.")
+    if (study.signals()["weight"] < 0).any():
+        told.append("Short positions pay neither interest nor dividends here; cash earns none.")
+    return told
+
+
+def _models(study: Study) -> list[str]:
+    """What was left out, failed, or could not be done."""
+    told = validation.left_out(study.evidence("selection"))
+    seen = study.validate().index.unique("symbol")
+    told += [
+        f"{symbol} is in no prediction: no bar of a test window has a value for every feature."
+        for symbol in study.bars().index.unique("symbol").difference(seen, sort=False)
+    ]
+    fits = study.evidence("fits")
+    for model, rows in fits[fits["failed"] != ""].groupby("model_id"):
+        count = rows["fold"].nunique()
+        told.append(
+            f"{model} failed in {count} fold{'s' if count != 1 else ''}, the others go on without"
+            f" it there: {rows['failed'].iloc[0]}."
+        )
+    notes = fits.explode("notes").dropna(subset=["notes"])
+    for (model, note), rows in notes.groupby(["model_id", "notes"]):
+        told.append(f"{model}, in {rows['fold'].nunique()} folds: {note}.")
+    stood = len(study.evidence("stood"))
+    if stood:
+        told.append(
+            f"At {stood} bars every model failed and the rule of moving averages stands in, without"
+            " confidence."
+        )
+    return told + _placebo(study)
+
+
+def _placebo(study: Study) -> list[str]:
+    """What the pipeline finds in labels that belong to other bars."""
+    table, level = study.evidence("placebo"), study.params.validation.level
+    if len(table) < 20:  # too few to judge the pipeline by
+        return []
+    share = (table["p"] <= 1 - level).mean()
+    return [
+        f"On {len(table)} placebos the pipeline claims a better prediction in {share:.0%} at"
+        f" {level:.0%}; about {1 - level:.0%} is luck."
+    ]

@@ -1,0 +1,86 @@
+"""recipe.py: slices and weights of training rows, worked by hand and by brute force."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from signalkit.labeling import uniqueness
+from signalkit.training import Recipe
+
+START, HOUR = pd.Timestamp("2024-01-01", tz="UTC"), pd.Timedelta(1, "h")
+
+
+def worked(labels, waits):
+    """A table of labels by hand: by symbol classes, and bars until they settle."""
+    parts = {}
+    for symbol, answers in labels.items():
+        times = pd.date_range(START, periods=len(answers), freq="h", name="time")
+        known_at = times + pd.to_timedelta(waits[symbol], "h")
+        parts[symbol] = pd.DataFrame({"label": answers, "known_at": known_at}, times)
+    return pd.concat(parts, names=["symbol", "time"]).astype({"label": float})
+
+
+def test_a_label_of_one_symbol_that_settles_in_the_tail_of_another_is_purged():
+    labels = worked({"A": [1, -1] * 5, "B": [0, 1] * 5}, {"A": [1] * 10, "B": [4] * 10})
+    recipe = Recipe(calibration="temperature", calibration_share=0.3)
+    # hours 7, 8 and 9 calibrate: A is settled up to hour 5, B, which waits longer, up to 2
+    assert recipe.core(labels, np.arange(20)).tolist() == [0, 1, 2, 3, 4, 5, 10, 11, 12]
+
+
+def shared_bars(labels):
+    """Mean of 1 / concurrency over the bars that each label spans: brute force, full hours."""
+    spans = [
+        {(symbol, time + k * HOUR) for k in range(1, int((known - time) / HOUR) + 1)}
+        for (symbol, time), known in labels["known_at"].items()
+    ]
+    count = {}
+    for bar in (bar for span in spans for bar in span):
+        count[bar] = count.get(bar, 0) + 1
+    return np.array([np.mean([1 / count[bar] for bar in span]) for span in spans])
+
+
+def test_uniqueness_is_that_of_the_training_rows_among_themselves():
+    waits = np.random.default_rng(2).integers(1, 6, (2, 40))
+    # every bar up to the last that settles a training label settles one
+    waits[0, 15:20] = waits[1, 26:31] = 5
+    labels = worked({"A": [0] * 40, "B": [1] * 40}, {"A": waits[0], "B": waits[1]})
+    rows = np.r_[3:20, 50:71]
+    own = shared_bars(labels.iloc[rows])
+    got = Recipe(uniqueness=True).weight(labels, rows)
+    np.testing.assert_allclose(got, own / own.mean(), rtol=1e-12)
+    # labels of all rows overlap more: what lies outside would have told
+    among_all = uniqueness(labels).to_numpy()[rows]
+    assert np.abs(among_all / among_all.mean() - got).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("how", "waits", "weights"),
+    [
+        # the example of labeling.time_decay, over its mean of 0.8125
+        ({"last": 0.5}, [1, 1, 1, 1], np.array([0.625, 0.75, 0.875, 1]) / 0.8125),
+        ({"last": 0.0}, [1, 1, 1, 1], [0.4, 0.8, 1.2, 1.6]),
+        # three rows of one class share what the one of the other has
+        ({"balanced": True}, [1, 1, 1, 1], [2 / 3, 2 / 3, 2 / 3, 2]),
+        # the third bar is shared by two labels, one of which has another to itself
+        ({"uniqueness": True}, [1, 2, 1, 1], np.array([1, 3 / 4, 1 / 2, 1]) / 0.8125),
+    ],
+    ids=str,
+)
+def test_weights_worked_by_hand(how, waits, weights):
+    labels = worked({"A": [1, 1, 1, -1]}, {"A": waits})
+    got = Recipe(**how).weight(labels, np.arange(4))
+    assert got == pytest.approx(np.array(weights))
+    assert got.mean() == pytest.approx(1)
+
+
+def test_rows_that_weigh_alike_have_no_weights():
+    labels = worked({"A": [1, -1, 1, -1]}, {"A": [1, 1, 1, 1]})
+    for how in ({}, {"uniqueness": True}, {"balanced": True}):
+        assert Recipe(**how).weight(labels, np.arange(4)) is None
+
+
+def test_a_class_that_decay_leaves_no_weight_breaks_no_balance():
+    labels = worked({"A": [0, 0, 1, 1, -1, 1]}, {"A": [1] * 6})
+    got = Recipe(last=-0.5, balanced=True).weight(labels, np.arange(6))
+    # decay leaves 0, 0, 0, 1/3, 2/3 and 1; each class that weighs then has 1, over a mean of 1/3
+    assert got == pytest.approx([0, 0, 0, 0.75, 3, 2.25])
