@@ -15,7 +15,7 @@ from signalkit.splits import WalkForward, check_fold
 from signalkit.training import Recipe
 from signalkit.training.contract import Model
 from signalkit.training.ensemble import PROBABILITIES
-from signalkit.training.recipe import check_classes
+from signalkit.training.recipe import check_classes, likeliest
 from signalkit.training.selection import KEPT, kept
 from signalkit.validation.jobs import RAW, Job, Keep, Shared, run
 
@@ -345,7 +345,9 @@ def _raw(table: pd.DataFrame) -> pd.DataFrame:
     """The predictions with the probabilities that the models gave, before calibration."""
     shares = table[RAW].to_numpy()
     given = dict(zip(PROBABILITIES, shares.T, strict=True))
-    return table[_COLUMNS].assign(**given, confidence=shares.max(axis=1))
+    answered = np.isfinite(shares).all(axis=1)
+    guess = np.where(answered, likeliest(np.nan_to_num(shares)), table["prediction"])
+    return table[_COLUMNS].assign(**given, prediction=guess, confidence=shares.max(axis=1))
 
 
 def _who(table: pd.DataFrame) -> tuple[str, int]:

@@ -83,7 +83,7 @@ def test_numbers_of_several_trials_are_those_of_significance_called_by_hand(own_
     got = luck(mine)
     assert list(got.index) == list(expected)
     assert got.to_dict() == pytest.approx(expected)
-    assert got["deflated_sharpe"] <= got["probabilistic_sharpe"]
+    assert got["deflated_sharpe"] < got["probabilistic_sharpe"]
     assert 1 < got["effective_trials"] <= 5
 
 
@@ -218,7 +218,7 @@ def test_a_search_alone_is_deflated_by_the_spread_that_luck_has(own_store):
     # the variance of a Sharpe ratio without skill is 1 / n: Lo (2002)
     beaten = significance.expected_max_sharpe(4, 1 / len(own))
     assert got["deflated_sharpe"] == significance.probabilistic_sharpe(own, beaten)
-    assert got["deflated_sharpe"] <= got["probabilistic_sharpe"]
+    assert got["deflated_sharpe"] < got["probabilistic_sharpe"]
 
 
 def test_a_trial_whose_artifact_is_gone_counts_without_its_returns(own_store):

@@ -78,17 +78,20 @@ assert str(signalkit.PACKAGE).startswith(sys.argv[1]), signalkit.PACKAGE
 from signalkit.study import Study
 sections = {sections!r}
 study = Study.open("small", **sections)
-study.train(); study.backtest()
-print(",".join(study.computed))
-"""
+if sys.argv[2] == "all":
+    study.train(); study.backtest()
+    print(",".join(study.computed))
+else:
+    find = study.store.artifacts.find
+    print(",".join(s for s in {ALL!r} if find(s, study.identity(s)["identity"]) is None))
+""".replace("{sections!r}", repr(SMALL)).replace("{ALL!r}", repr(ALL))
 
 
-def count_in_copy(folder):
-    """Stages that a copy of the package, with a store beside it, computes in its own process."""
-    code = COUNT.replace("{sections!r}", repr(SMALL))
+def count_in_copy(folder, what="lacking"):
+    """Stages that a copy of the package computes, or finds lacking in the store beside it."""
     places = {"SIGNALKIT_ROOT": str(folder), "PYTHONPATH": str(folder)}
     done = subprocess.run(
-        [sys.executable, "-c", code, str(folder)],
+        [sys.executable, "-c", COUNT, str(folder), what],
         env=os.environ | places | {"SIGNALKIT_DATA": str(folder / "data")},
         capture_output=True,
         text=True,
@@ -104,7 +107,8 @@ def made_by_a_copy(tmp_path_factory):
     copy = tmp_path_factory.mktemp("copy")
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(signalkit.PACKAGE, copy / "signalkit", ignore=ignored)
-    assert count_in_copy(copy) == ALL
+    assert count_in_copy(copy, "all") == ALL
+    assert count_in_copy(copy) == []
     return copy
 
 
@@ -258,10 +262,9 @@ def test_params_that_do_not_fit_the_data_are_refused_before_anything_is_stored(
 
 
 def test_same_params_give_the_same_bits_in_a_second_process_on_one_thread(first, tmp_path):
-    code = COUNT.replace("{sections!r}", repr(SMALL))
     other = tmp_path / "other"
     done = subprocess.run(
-        [sys.executable, "-c", code, str(signalkit.ROOT)],
+        [sys.executable, "-c", COUNT, str(signalkit.ROOT), "all"],
         env=os.environ | {"SIGNALKIT_DATA": str(other), "SIGNALKIT_THREADS": "1"},
         capture_output=True,
         text=True,

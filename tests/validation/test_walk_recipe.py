@@ -120,6 +120,14 @@ def test_calibrated_answers_in_a_test_window_depend_on_its_own_features_alone(re
             assert same[0].equals(same[1])
 
 
+def test_raw_predictions_are_the_likeliest_classes_of_their_own_shares():
+    (features, labels), own = table(), models("XGBOOST", "LIGHTGBM")
+    raw = walk(features, labels, own, SPLITS, recipe=Recipe(**FULL)).raw
+    shares = raw[["p_sell", "p_hold", "p_buy"]].to_numpy()
+    assert raw["prediction"].tolist() == (shares.argmax(axis=1) - 1.0).tolist()
+    assert raw["confidence"].tolist() == shares.max(axis=1).tolist()
+
+
 class Spy(Model):
     """Notes the rows that it learned from; its answers are even chances."""
 
@@ -296,7 +304,7 @@ def test_a_study_of_one_class_is_refused_before_anything_is_fitted(own_store, mo
     # nothing moves by 50 of its volatilities
     study = opened({"labeling": {"threshold": 50.0}})
     with pytest.raises(
-        DataError, match=r"has one class to learn from: all \d+ labels are 0; length"
+        DataError, match="every label of signal_direction is 0, so there is nothing"
     ):
         getattr(study, stage)()
     assert "validation" not in study.computed
