@@ -11,7 +11,7 @@ from signalkit import ROOT
 
 SIGNALKIT = [sys.executable, "-m", "signalkit.cli"]
 # seconds on 2 cores, stated in docs/performance.md
-FIRST, AGAIN, HELP, COLD = 120, 8, 1, 60
+FIRST, AGAIN, HELP, COLD = 180, 8, 1, 60
 
 
 def seconds(command, **places):

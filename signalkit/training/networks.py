@@ -57,16 +57,16 @@ class Shape:
 def _quiet() -> Iterator[None]:
     """What native code writes to standard error is shown only if something fails."""
     sys.stderr.flush()
-    keep = os.dup(2)
+    keep, whole = os.dup(2), False
     with tempfile.TemporaryFile() as said:
         os.dup2(said.fileno(), 2)
         try:
             yield
-        except BaseException:
-            said.seek(0)
-            os.write(keep, said.read())
-            raise
+            whole = True
         finally:
+            if not whole:
+                said.seek(0)
+                os.write(keep, said.read())
             os.dup2(keep, 2)
             os.close(keep)
 
