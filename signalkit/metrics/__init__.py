@@ -15,6 +15,7 @@ from signalkit.metrics.classes import (
 )
 from signalkit.metrics.coefficients import LEAST_SYMBOLS, coefficients, information
 from signalkit.metrics.numbers import REGRESSION, Regressor, regression, regressor
+from signalkit.metrics.rows import Scorer
 from signalkit.metrics.wealth import drawdown, returns
 
 # scores of which less is better
@@ -29,6 +30,7 @@ __all__ = [
     "REGRESSION",
     "Classifier",
     "Regressor",
+    "Scorer",
     "brier_parts",
     "classification",
     "classifier",

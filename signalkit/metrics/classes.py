@@ -17,7 +17,7 @@ import pandas as pd
 
 from signalkit.errors import DataError
 from signalkit.metrics import tally
-from signalkit.metrics.rows import count_rows, share, total_weight
+from signalkit.metrics.rows import Scorer, count_rows, share
 
 CLASSES = (-1, 0, 1)
 CLASSIFICATION = (
@@ -80,7 +80,7 @@ def classification(
     return scored(np.ones(len(actual)) if weight is None else np.asarray(weight, dtype=float))
 
 
-class Classifier:
+class Classifier(Scorer):
     """Scores of some rows as a function of their weights; what needs sorting is sorted once.
 
     Parameters
@@ -93,10 +93,13 @@ class Classifier:
         say, and the shares of a training window lag those of the window after it.
     """
 
+    names = CLASSIFICATION
+
     def __init__(
         self, actual: np.ndarray, proba: np.ndarray, groups: np.ndarray | None = None
     ) -> None:
         actual, proba = checked_classes(actual, proba)
+        super().__init__(len(actual))
         groups = np.zeros(len(actual)) if groups is None else np.asarray(groups)
         truth = actual[:, None] == np.array(CLASSES)
         chosen = proba.argmax(axis=1)
@@ -109,27 +112,8 @@ class Classifier:
         asked.append((truth[:, 2], proba[:, 2] - proba[:, 0], moved))
         self._ranked = [_ranked(*each, groups) for each in asked]
 
-    def __call__(self, weight: np.ndarray) -> pd.Series:
-        """The scores of the rows by their weights, as `classification` gives them."""
-        weight = np.asarray(weight, dtype=float)
-        total_weight(weight, len(self._cell))
-        return pd.Series(self.drawn(weight[None], np.arange(len(weight)))[0], CLASSIFICATION)
-
     def drawn(self, counts: np.ndarray, place: np.ndarray) -> np.ndarray:
-        """The scores of many draws at once.
-
-        Parameters
-        ----------
-        counts : array of float, shape (n_draws, n_times)
-            How often each draw has each time.
-        place : array of int, shape (n_rows,)
-            Time of each row.
-
-        Returns
-        -------
-        array of shape (n_draws, n_scores)
-            In the order of `CLASSIFICATION`.
-        """
+        """The scores of many draws at once, see `Scorer`."""
         tables, excess, losses = tally.sums(counts, place, self._cell, self._held, self._values)
         area = np.column_stack([tally.areas(counts, place, *ranked) for ranked in self._ranked])
         tables = tables.reshape(-1, 3, 3)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from signalkit.metrics import tally
-from signalkit.metrics.rows import count_rows, total_weight
+from signalkit.metrics.rows import Scorer, count_rows
 
 _ROUNDING = 1e-12
 REGRESSION = ("mse", "mae", "r2", "ic", "rank_ic")
@@ -57,7 +57,7 @@ def regression(
     return scored(np.ones(len(actual)) if weight is None else np.asarray(weight, dtype=float))
 
 
-class Regressor:
+class Regressor(Scorer):
     """Scores of some rows as a function of their weights; what needs ranking is ranked once.
 
     Parameters
@@ -67,6 +67,8 @@ class Regressor:
     groups : array of shape (n,), optional
         Rows among which a correlation is taken, such as a symbol; the mean over groups counts.
     """
+
+    names = REGRESSION
 
     def __init__(
         self,
@@ -79,6 +81,7 @@ class Regressor:
         actual, prediction = np.asarray(actual, dtype=float), np.asarray(prediction, dtype=float)
         naive = np.broadcast_to(naive, actual.shape) if np.ndim(naive) == 0 else np.asarray(naive)
         n = count_rows(actual, prediction, naive)
+        super().__init__(n)
         self._group = np.zeros(n, dtype=np.int64)
         if groups is not None:
             self._group = pd.factorize(np.asarray(groups))[0].astype(np.int64)
@@ -92,27 +95,8 @@ class Regressor:
             columns += [a, b, a * a, b * b, a * b]
         self._columns = np.column_stack(columns)
 
-    def __call__(self, weight: np.ndarray) -> pd.Series:
-        """The scores of the rows by their weights, as `regression` gives them."""
-        weight = np.asarray(weight, dtype=float)
-        total_weight(weight, len(self._group))
-        return pd.Series(self.drawn(weight[None], np.arange(len(weight)))[0], REGRESSION)
-
     def drawn(self, counts: np.ndarray, place: np.ndarray) -> np.ndarray:
-        """The scores of many draws at once.
-
-        Parameters
-        ----------
-        counts : array of float, shape (n_draws, n_times)
-            How often each draw has each time.
-        place : array of int, shape (n_rows,)
-            Time of each row.
-
-        Returns
-        -------
-        array of shape (n_draws, n_scores)
-            In the order of `REGRESSION`.
-        """
+        """The scores of many draws at once, see `Scorer`."""
         sums = tally.weighted(counts, place, self._group, self._columns)
         mse, mae, base = (sums[:, :, 1:4].sum(axis=1) / sums[:, :, :1].sum(axis=1)).T
         r2 = np.full(len(mse), np.nan)

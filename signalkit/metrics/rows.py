@@ -2,9 +2,59 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
 import numpy as np
+import pandas as pd
 
 from signalkit.errors import DataError
+
+
+class Scorer(ABC):
+    """Scores of some rows as a function of their weights.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The scores, in their order.
+    n_rows : int
+        Rows that are scored.
+    """
+
+    names: ClassVar[tuple[str, ...]]
+
+    def __init__(self, n_rows: int) -> None:
+        self.n_rows = n_rows
+
+    def __call__(self, weight: np.ndarray) -> pd.Series:
+        """The scores of the rows by their weights.
+
+        Raises
+        ------
+        DataError
+            If there is not a weight for each row, or no row weighs anything.
+        """
+        weight = np.asarray(weight, dtype=float)
+        total_weight(weight, self.n_rows)
+        return pd.Series(self.drawn(weight[None], np.arange(self.n_rows))[0], self.names)
+
+    @abstractmethod
+    def drawn(self, counts: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """The scores of many draws at once.
+
+        Parameters
+        ----------
+        counts : array of float, shape (n_draws, n_times)
+            How often each draw has each time.
+        place : array of int, shape (n_rows,)
+            Time of each row.
+
+        Returns
+        -------
+        array of shape (n_draws, n_scores)
+            In the order of `names`.
+        """
 
 
 def count_rows(*columns: np.ndarray) -> int:

@@ -65,7 +65,7 @@ def comparable(predictions: pd.DataFrame) -> pd.DataFrame:
     return known[whole]
 
 
-def _scorer(rows: pd.DataFrame) -> metrics.Classifier | metrics.Regressor:
+def _scorer(rows: pd.DataFrame) -> metrics.Scorer:
     """Scores of one model's rows as a function of row weights."""
     actual, shares = rows["actual"].to_numpy(), rows[PROBABILITIES].to_numpy()
     if np.isfinite(shares).all():

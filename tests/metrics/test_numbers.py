@@ -119,3 +119,23 @@ def test_regression_refuses_weights_that_do_not_fit_or_weigh_nothing():
         metrics.regression(np.ones(2), np.ones(2), weight=np.ones(3))
     with pytest.raises(DataError, match="weights of 2 rows sum to 0"):
         metrics.regression(np.ones(2), np.ones(2), weight=np.zeros(2))
+
+
+@pytest.mark.parametrize(
+    "scorer",
+    [
+        metrics.classifier(np.array([1.0, -1.0]), np.array([[0.2, 0.3, 0.5], [0.6, 0.3, 0.1]])),
+        metrics.regressor(np.array([1.0, 2.0]), np.array([1.0, 3.0])),
+    ],
+    ids=["classes", "numbers"],
+)
+def test_every_scorer_asks_the_same_of_its_weights(scorer):
+    assert isinstance(scorer, metrics.Scorer)
+    got = scorer(np.array([2.0, 1.0]))
+    drawn = scorer.drawn(np.array([[1.0, 2.0]]), np.array([1, 0]))
+    assert list(got.index) == list(scorer.names)
+    np.testing.assert_array_equal(got.to_numpy(), drawn[0])
+    with pytest.raises(DataError, match="3 weights do not fit 2 rows"):
+        scorer(np.ones(3))
+    with pytest.raises(DataError, match="weights of 2 rows sum to 0"):
+        scorer(np.zeros(2))
