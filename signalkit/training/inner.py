@@ -8,6 +8,7 @@ handed the window's rows alone, so that nothing outside of them can matter.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,19 +23,22 @@ from signalkit.training.contract import Model
 _CLIP = np.finfo(float).eps
 _WAY_OUT = "lengthen validation.train or lower training.tuning.folds"
 
+# weight of each of some training rows, from (labels, rows)
+Weigher = Callable[[pd.DataFrame, np.ndarray], np.ndarray | None]
+
 
 @dataclass(frozen=True)
 class Window:
     """Rows of a training window, and the folds inside it as positions among them.
 
-    `features` and `labels` hold the window's rows and no others; `weight` is that of each row
-    where it is learned from; `folds` are pairs of training and test positions.
+    `features` and `labels` hold the window's rows and no others; `folds` are pairs of training
+    and test positions, `weights` those of each fold's training rows.
     """
 
     features: pd.DataFrame
     labels: pd.DataFrame
-    weight: np.ndarray | None
     folds: list[tuple[np.ndarray, np.ndarray]]
+    weights: list[np.ndarray | None]
 
     @staticmethod
     def of(
@@ -44,7 +48,7 @@ class Window:
         *,
         folds: int,
         gap: int = 0,
-        sample_weight: np.ndarray | None = None,
+        sample_weight: np.ndarray | Weigher | None = None,
     ) -> Window:
         """The window of some rows of a matrix.
 
@@ -60,8 +64,10 @@ class Window:
             Inner folds, at least 1.
         gap : int
             Bars left out before each inner test block.
-        sample_weight : array of shape (len(rows),), optional
-            Weight of each row.
+        sample_weight : array of shape (len(rows),) or callable, optional
+            Weight of each row; or what weighs the training rows of a fold, called with the
+            window's labels and their positions, so that a weight which depends on other rows
+            knows nothing of a fold's test rows.
 
         Raises
         ------
@@ -74,10 +80,10 @@ class Window:
         lacking = int((own["label"].isna() | own["known_at"].isna()).sum())
         if lacking:
             raise DataError(f"{lacking} of {len(rows)} training rows have no settled label")
-        if sample_weight is not None and len(sample_weight) != len(rows):
-            raise ParamsError(f"{len(sample_weight)} weights do not fit {len(rows)} training rows")
+        weigh = sample_weight if callable(sample_weight) else _given(sample_weight, len(rows))
         found = _folds(own.index.get_level_values(-1), own["known_at"], folds, gap)
-        return Window(features.iloc[rows], own, sample_weight, found)
+        weights = [weigh(own, train) for train, _ in found]
+        return Window(features.iloc[rows], own, found, weights)
 
     def losses(self, model: Model, fold: int) -> pd.Series:
         """Loss of each test row of a fold, once an unfitted model has learned its training rows.
@@ -95,8 +101,7 @@ class Window:
             the test rows are all the training mean.
         """
         train, test = self.folds[fold]
-        weight = None if self.weight is None else self.weight[train]
-        model.fit(self.features, self.labels, train, sample_weight=weight)
+        model.fit(self.features, self.labels, train, sample_weight=self.weights[fold])
         found = self._scored(model, train, test)
         if not np.isfinite(found).all():
             raise DataError(f"{model.model_type} answers inner fold {fold} with NaN or infinity")
@@ -124,12 +129,19 @@ class Window:
             pd.DatetimeIndex(part).as_unit("ns").asi8 for part in (times, self.labels["known_at"])
         ]
         parts = [self.features.to_numpy(), self.labels["label"].to_numpy(), *dates]
-        parts += [np.ones(0) if self.weight is None else self.weight]
+        parts += [np.ones(0) if weight is None else weight for weight in self.weights]
         parts += [position for pair in self.folds for position in pair]
         hashed = [
             hashlib.sha256(np.ascontiguousarray(part).tobytes()).hexdigest() for part in parts
         ]
         return digest({"columns": [str(name) for name in self.features.columns], "parts": hashed})
+
+
+def _given(weight: np.ndarray | None, n_rows: int) -> Weigher:
+    """Weights that are known already, one a row of the window, or none."""
+    if weight is not None and len(weight) != n_rows:
+        raise ParamsError(f"{len(weight)} weights do not fit {n_rows} training rows")
+    return lambda _, rows: None if weight is None else weight[rows]
 
 
 def _folds(

@@ -322,7 +322,7 @@ class Recipe:
             seed=self.seed,
             storage=storage,
             fixed=model.params,
-            sample_weight=self.weight(labels, rows),
+            sample_weight=self.weight,
         )
         model.params = model.params | found.params
         return found

@@ -26,7 +26,7 @@ import pandas as pd
 from signalkit.errors import DataError, ParamsError, StoreError
 from signalkit.lineage import digest
 from signalkit.training.contract import Model, make
-from signalkit.training.inner import Window
+from signalkit.training.inner import Weigher, Window
 
 if TYPE_CHECKING:
     import optuna
@@ -164,7 +164,7 @@ def tune(
     gap: int = 0,
     seed: int = 7,
     fixed: Mapping[str, Any] | None = None,
-    sample_weight: np.ndarray | None = None,
+    sample_weight: np.ndarray | Weigher | None = None,
     storage: Path | None = None,
     study_name: str = "tuning",
     told: Told | None = None,
@@ -196,8 +196,9 @@ def tune(
     fixed : mapping, optional
         Settings of every trial; of those that are searched, where the search starts. The
         type's defaults for what is left out.
-    sample_weight : array of shape (len(rows),), optional
-        Weight of each row where it is learned from; scores do not weigh.
+    sample_weight : array of shape (len(rows),) or callable, optional
+        Weight of each row where it is learned from, or what weighs the training rows of an
+        inner fold, see `inner.Window.of`; scores do not weigh.
     storage : Path, optional
         SQLite file in a folder that exists. Run again with the same name, the search goes on
         after the trials that are done; one that was killed is made again.

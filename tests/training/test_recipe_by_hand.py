@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from signalkit.labeling import uniqueness
-from signalkit.training import Recipe
+from signalkit.training import Recipe, inner, make
 
 START, HOUR = pd.Timestamp("2024-01-01", tz="UTC"), pd.Timedelta(1, "h")
 
@@ -84,3 +84,29 @@ def test_a_class_that_decay_leaves_no_weight_breaks_no_balance():
     got = Recipe(last=-0.5, balanced=True).weight(labels, np.arange(6))
     # decay leaves 0, 0, 0, 1/3, 2/3 and 1; each class that weighs then has 1, over a mean of 1/3
     assert got == pytest.approx([0, 0, 0, 0.75, 3, 2.25])
+
+
+def test_inner_folds_of_a_search_weigh_their_own_training_rows_and_know_no_later_ones():
+    labels = worked({"A": [0, 1, 0, 0] * 10}, {"A": [1] * 40})
+    features = pd.DataFrame({"one": np.arange(40.0)}, labels.index)
+    recipe, rows = Recipe(balanced=True), np.arange(40)
+    told = inner.Window.of(features, labels, rows, folds=3, sample_weight=recipe.weight)
+    train, test = told.folds[0]
+    turned = labels.copy()
+    turned.iloc[test, 0] = 1.0
+    again = inner.Window.of(features, turned, rows, folds=3, sample_weight=recipe.weight)
+    # 9 rows are settled before the first test, two of them of class 1
+    assert len(train) == 9
+    common, rare = 9 / 14, 9 / 4
+    expected = [common, rare, *[common] * 3, rare, *[common] * 3]
+    assert told.weights[0].tolist() == pytest.approx(expected)
+    assert again.weights[0].tolist() == told.weights[0].tolist()
+    assert len(told.weights[2]) == len(told.folds[2][0]) == 29
+
+
+def test_a_search_goes_with_a_decay_that_leaves_old_rows_no_weight():
+    labels = worked({"A": [0, 1, -1, 0] * 30}, {"A": [1] * 120})
+    features = pd.DataFrame({"one": np.random.default_rng(1).normal(size=120)}, labels.index)
+    model = make("LIGHTGBM", "signal_direction", rounds=2, min_rows_leaf=5)
+    got = Recipe(last=-0.5, trials=2, folds=3).fit(model, features, labels, np.arange(120))
+    assert got.tuned["state"].tolist() == ["complete", "complete"]
