@@ -14,6 +14,39 @@ import pandas as pd
 from signalkit.errors import DataError
 
 
+def check_order(index: pd.Index) -> None:
+    """Refuse rows that are not in blocks of one symbol each, in order of time.
+
+    What looks back, a window or a recursion, takes the rows above a row for its past.
+
+    Parameters
+    ----------
+    index : Index of shape (n_rows,)
+        (symbol, time), or time alone.
+
+    Raises
+    ------
+    DataError
+        With the first row that is not in order.
+    """
+    times = pd.DatetimeIndex(index.get_level_values("time") if "time" in index.names else index)
+    back = np.diff(times.asi8) <= 0
+    same = np.ones_like(back)
+    if "symbol" in index.names:
+        codes, names = pd.factorize(index.get_level_values("symbol"))
+        same = np.diff(codes) == 0
+        if (~same).sum() > max(len(names) - 1, 0):
+            raise DataError(
+                f"rows of the {len(names)} symbols are mixed; sort them by symbol and time"
+            )
+    if (same & back).any():
+        row = int(np.argmax(same & back)) + 1
+        raise DataError(
+            f"rows go back in time at row {row}: {times[row]:%Y-%m-%d %H:%M}Z follows"
+            f" {times[row - 1]:%Y-%m-%d %H:%M}Z; sort them by symbol and time"
+        )
+
+
 def block(
     features: pd.DataFrame, rows: np.ndarray, *, learned: Sequence[str], model_type: str
 ) -> np.ndarray:

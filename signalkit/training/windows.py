@@ -16,6 +16,7 @@ import pandas as pd
 
 from signalkit.errors import DataError
 from signalkit.features.gaps import Clock
+from signalkit.training.matrix import check_order
 
 # standard deviations from the mean at which a scaled value is cut off
 LIMIT = 10.0
@@ -112,7 +113,7 @@ class Windows:
     Raises
     ------
     DataError
-        If a row has no value at all.
+        If a row has no value at all, or rows are not in order of symbol and time.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class Windows:
     ) -> None:
         self._first = max(int(rows.min()) - lookback + 1, 0)
         span = features.iloc[self._first : int(rows.max()) + 1]
+        check_order(span.index)
         # before the first row there is room for a window that has not begun
         self.matrix = np.zeros((lookback - 1 + len(span), span.shape[1]), dtype=np.float32)
         known = np.zeros(len(span), dtype=bool)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from signalkit.errors import DataError
-from signalkit.training.matrix import block, weights
+from signalkit.training.matrix import block, check_order, weights
 
 
 def frame():
@@ -51,3 +51,30 @@ def test_weights_keep_their_proportions_and_have_a_mean_of_1():
     assert weights(None, rows, model_type="X") is None
     with pytest.raises(DataError, match="X: sample weight 1 is inf; weights are at least 0"):
         weights(np.array([1.0, np.inf, 3.0]), rows, model_type="X")
+
+
+def panel(order):
+    """Two symbols of three hours, by the place that each row has in the sorted table."""
+    times = pd.date_range("2024-01-01", periods=3, freq="h", tz="UTC")
+    index = pd.MultiIndex.from_product([["A", "B"], times], names=["symbol", "time"])
+    return index[order]
+
+
+def test_rows_in_blocks_of_symbols_and_in_order_of_time_pass():
+    for order in ([0, 1, 2, 3, 4, 5], [3, 4, 5, 0, 1, 2], [0, 2, 5], [4], []):
+        assert check_order(panel(order)) is None
+    assert check_order(frame().index) is None
+
+
+@pytest.mark.parametrize(
+    ("order", "says"),
+    [
+        ([0, 2, 1], "row 2: 2024-01-01 01:00Z follows 2024-01-01 02:00Z; sort them"),
+        ([0, 1, 1], "row 2: 2024-01-01 01:00Z follows 2024-01-01 01:00Z"),
+        ([5, 4, 3, 2, 1, 0], "row 1: 2024-01-01 01:00Z follows 2024-01-01 02:00Z"),
+        ([0, 3, 1, 4], "rows of the 2 symbols are mixed; sort them by symbol and time"),
+    ],
+)
+def test_rows_that_would_take_the_future_for_their_past_are_refused(order, says):
+    with pytest.raises(DataError, match=says):
+        check_order(panel(order))

@@ -199,3 +199,8 @@ def test_memory_is_little_more_than_the_matrix(columns):
     tracemalloc.stop()
     # the rows themselves and the length of each one's window are 8 bytes a row
     assert peak <= 1.5 * made.matrix.nbytes + 8 * 8 * len(rows)
+
+
+def test_rows_out_of_order_are_refused_before_a_window_takes_later_bars_for_earlier_ones():
+    with pytest.raises(DataError, match="rows go back in time at row 1"):
+        windows(matrix().iloc[::-1], [20, 30], clock=Clock("1h"))

@@ -314,3 +314,11 @@ def opened(changes):
     """A small study with some sections changed."""
     parts = {name: SMALL.get(name, {}) | changes.get(name, {}) for name in SMALL | changes}
     return Study.open("small", **parts)
+
+
+@pytest.mark.parametrize("order", ["back in time", "time before symbol"])
+def test_a_matrix_out_of_order_is_refused_before_anything_is_fitted(order):
+    features, labels = table()
+    mixed = features.iloc[::-1] if order == "back in time" else features.sort_index(level="time")
+    with pytest.raises(DataError, match="sort them by symbol and time"):
+        walk_forward(mixed, labels, models("MAJORITY"), SPLITS)
