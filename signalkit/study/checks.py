@@ -6,12 +6,13 @@ import ast
 import sys
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
-from signalkit import features
+from signalkit import features, training
 from signalkit.errors import DataError, ParamsError
 from signalkit.params import Params, check_names
-from signalkit.study.stages import holdout_from, names_of
+from signalkit.study.stages import holdout_from, label_settings, names_of
 
 if TYPE_CHECKING:
     from signalkit.study.study import Study
@@ -70,10 +71,9 @@ def check_lengths(study: Study, panel: pd.DataFrame) -> None:
     held, horizon = study.params.validation, study.params.labeling.horizon
     clock = panel.index.unique("time")
     n_bars = int((clock < holdout_from(study.params)).sum())
-    lead = max(features.CATALOG[name].warmup for name in names_of(study))
-    read = study.params.labeling.settings()
-    if "volatility_span" in read and read.get("scale") != "fixed":
-        lead = max(lead, read["volatility_span"])
+    warmup = max(features.CATALOG[name].warmup for name in names_of(study))
+    span = _label_warmup(study)
+    lead = max(warmup, span)
     need = lead + held.train + held.gap + held.test
     if n_bars < need:
         raise DataError(
@@ -86,3 +86,56 @@ def check_lengths(study: Study, panel: pd.DataFrame) -> None:
             f"labeling.horizon: {horizon} bars leave nothing to train on in {held.train} bars, or"
             f" no block of {study.block} bars in a test window of {held.test}; shorten it"
         )
+    late, wait = max(0, span - warmup), _shortest_wait(study)
+    settled = held.train - late - max(0, wait - held.gap)
+    if settled < 1:
+        place = "volatility_span" if late else "horizon"
+        raise ParamsError(
+            f"labeling.{place}: the first training window of {held.train} bars has no settled"
+            f" label: the first {late} bars have none yet, and one takes {wait} bars to settle;"
+            " shorten it or lengthen validation.train"
+        )
+    _check_shares(study, settled, wait)
+
+
+def _label_warmup(study: Study) -> int:
+    """First bars that have no label, for their volatility is not known yet."""
+    read = study.params.labeling.settings()
+    return read.get("volatility_span", 0) if read.get("scale") != "fixed" else 0
+
+
+def _shortest_wait(study: Study) -> int:
+    """Bars after which a label can be settled at the earliest; a barrier may be met at once."""
+    if study.params.labeling.target == "triple_barrier":
+        return 1
+    filled_later = label_settings(study).get("entry", "close") != "close"
+    return study.params.labeling.horizon + int(filled_later)
+
+
+def _check_shares(study: Study, settled: int, wait: int) -> None:
+    """What is set aside of the first training window must leave bars to learn from."""
+    asked, left = study.params.training, settled
+    own = study.params.labeling.target in training.CLASSIFICATION_TARGETS
+    if own and asked.calibration.method != "none":
+        left = _left(left, wait, asked.calibration.share, "training.calibration.share")
+    block = left // (asked.tuning.folds + 1)
+    if asked.tuning.trials and min(block, left - asked.tuning.folds * block - wait) < 1:
+        raise ParamsError(
+            f"training.tuning.folds: {asked.tuning.folds} folds of the {left} settled bars that a"
+            f" training window keeps leave the first of them none that settle in {wait} bars;"
+            " lower it or lengthen validation.train"
+        )
+    if set(asked.models) & set(asked.stopping.models):
+        _left(left, wait, asked.stopping.share, "training.stopping.share")
+
+
+def _left(settled: int, wait: int, share: float, place: str) -> int:
+    """Bars that are settled before the newest share of some bars begins; `Recipe` cuts so."""
+    left = settled - max(1, int(np.ceil(share * settled))) - wait
+    if left < 1:
+        raise ParamsError(
+            f"{place}: of the {settled} settled bars that a training window keeps none is settled"
+            f" before the newest {share:.0%} of them, for a label takes {wait} bars; lower it,"
+            " lengthen validation.train or shorten labeling.horizon"
+        )
+    return left
