@@ -96,6 +96,18 @@ def test_params_come_back_equal_from_a_dump_and_from_yaml(tmp_path_factory, cont
         ("collection: {source: files}", 1, "collection.source", "files needs collection.path"),
         ("collection: {path: x.csv}", 1, "collection.path", "no path, was 'x.csv'; set source: f"),
         ("validation: {step: 9}", 1, "validation.step", r"at least test \(250\), was 9"),
+        (
+            "training: {models: [LSTM, XGBOOST], selection: {by: gain, keep: 3}}",
+            1,
+            "training.selection.by",
+            "and LSTM has none; name XGBOOST or LIGHTGBM first",
+        ),
+        (
+            "training: {models: [LSTM], calibration: {share: 0.5}}",
+            1,
+            "training.calibration.share",
+            "takes 65% of a training window.*take 60% at most",
+        ),
         # YAML reads ON as true and 0700 as octal: the way out is a pair of quotes
         ("collection: {symbols: [ON]}", 1, "collection.symbols.0", "True.*quote"),
         ("collection: {symbols: [0700]}", 1, "collection.symbols.0", "448.*quote"),
@@ -104,6 +116,11 @@ def test_params_come_back_equal_from_a_dump_and_from_yaml(tmp_path_factory, cont
 def test_a_refusal_names_file_line_name_value_and_way_out(read, text, line, place, says):
     with pytest.raises(ParamsError, match=rf"bad\.yaml line {line}, {re.escape(place)}: .*{says}"):
         read(text)
+
+
+def test_a_share_to_stop_on_counts_where_a_model_stops_alone(read):
+    found = read("training: {models: [LIGHTGBM], calibration: {share: 0.5}}")
+    assert found.training.calibration.share == 0.5
 
 
 @pytest.mark.parametrize(

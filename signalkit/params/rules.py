@@ -15,6 +15,8 @@ from signalkit.params.sections import (
 
 # share of a training window that may be set aside to stop and to calibrate on
 _MOST = 0.6
+# models that say what a column was worth to them
+_GAINING = ("XGBOOST", "LIGHTGBM")
 
 
 def broken_rules(params: Params) -> Iterator[tuple[str, str]]:
@@ -124,15 +126,23 @@ def _order_rules(params: Params) -> Iterator[tuple[str, str]]:
 
 
 def _share_rules(params: Params) -> Iterator[tuple[str, str]]:
-    """Shares of a training window, and folds among folds."""
+    """Shares of a training window, what ranks its columns, and folds among folds."""
     asked, held = params.training, params.validation
-    used = asked.stopping.share if asked.stopping.models else 0.0
+    stops = set(asked.models) & set(asked.stopping.models)
+    used = asked.stopping.share if stops else 0.0
     used += asked.calibration.share if asked.calibration.method != "none" else 0.0
     if used > _MOST:
         yield (
             "training.calibration.share",
             f"with training.stopping.share takes {used:.0%} of a training window, which leaves too"
             f" little to learn from; take {_MOST:.0%} at most",
+        )
+    ranks, first = asked.selection, asked.models[0]
+    if ranks.by == "gain" and ranks.keep and first not in _GAINING:
+        yield (
+            "training.selection.by",
+            f"gain is that of the first of training.models, and {first} has none; name"
+            f" {' or '.join(_GAINING)} first, or rank by ic",
         )
     if 0 < held.combinatorial.folds <= held.combinatorial.test_folds:
         yield (
