@@ -83,19 +83,22 @@ def luck(study: Study) -> pd.Series:
         Sharpe ratio is above 0; `deflated_sharpe`, that it is above what the best of so many
         trials has by luck; `min_track_record`, bars that are needed to call it above 0, beside
         `bars`, those there are; `pbo`, the probability that the best trial is below the median
-        elsewhere; `spa`, Hansen's p-value that no trial beats holding. NaN where a number does
-        not exist: nothing was traded, one trial leaves nothing to choose from, or the trials
-        share fewer times than a block.
+        elsewhere; `spa`, Hansen's p-value that no trial beats holding; `shared`, bars of which
+        all trials have returns. NaN where a number does not exist: nothing was traded, one trial
+        leaves nothing to choose from, or `shared` is less than `compared_from`, a block of the
+        bootstrap or two bars for each block of the ranking, so that nothing is compared.
     """
     count, table = trials(study)
     returns = study.backtest().table("returns")
     own, level = returns["strategy"].to_numpy(), study.params.validation.level
     found = dict.fromkeys(_NAMES, np.nan) | {"trials": float(count), "bars": float(len(own))}
+    least = max(2 * _BLOCKS, study.block)
+    found |= {"shared": float(len(table)), "compared_from": float(least)}
     if np.ptp(own) == 0:
         return pd.Series(found)
     found["probabilistic_sharpe"] = significance.probabilistic_sharpe(own)
     found["min_track_record"] = significance.min_track_record(own, level=level)
-    if len(table) < max(2 * _BLOCKS, study.block):
+    if len(table) < least:
         return pd.Series(found)
     share = count / table.shape[1]
     effective = max(1.0, significance.effective_trials(table) * share)
@@ -125,4 +128,6 @@ _NAMES = (
     "bars",
     "pbo",
     "spa",
+    "shared",
+    "compared_from",
 )

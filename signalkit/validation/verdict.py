@@ -85,6 +85,7 @@ def words(
     luck : Series
         `trials`, `effective_trials`, `deflated_sharpe`, `pbo`, `spa`: what the Sharpe ratio is
         worth given all that was tried on the same market; NaN where there is no such number.
+        Where the trials share too few bars to be compared, `shared` and `compared_from` say so.
     level : float
         Coverage of the intervals, and the deflated Sharpe ratio that an edge needs.
     alarms : sequence of str
@@ -121,6 +122,12 @@ def _luck(luck: pd.Series, level: float) -> list[str]:
             f"They amount to {luck['effective_trials']:.1f} independent ones; that the true Sharpe"
             " ratio is above what the best of so many has by luck has a probability of"
             f" {luck['deflated_sharpe']:.0%}."
+        )
+    if count > 1 and pd.isna(luck["deflated_sharpe"]):
+        told.append(
+            f"All of them have returns on {luck['shared']:.0f} bars together, and to compare them"
+            f" takes {luck['compared_from']:.0f}: what the best of so many has by luck is not"
+            " known, so no edge can be claimed; run them again on the same span of bars."
         )
     if pd.notna(luck["pbo"]):
         told.append(

@@ -79,6 +79,8 @@ def test_numbers_of_several_trials_are_those_of_significance_called_by_hand(own_
         "bars": float(N),
         "pbo": significance.pbo(table, blocks=16).pbo,
         "spa": significance.spa(-hold, -table, **search)["consistent"],
+        "shared": float(N),
+        "compared_from": 32.0,  # two bars for each of 16 blocks
     }
     got = luck(mine)
     assert list(got.index) == list(expected)
@@ -119,7 +121,7 @@ def test_returns_that_never_move_have_a_count_and_no_number(own_store):
     tried(2)
     got = luck(mine)
     assert got[["trials", "bars"]].tolist() == [3.0, float(N)]
-    assert got.drop(["trials", "bars"]).isna().all()
+    assert got.drop(["trials", "bars", "shared", "compared_from"]).isna().all()
 
 
 def test_another_trial_that_never_moved_counts_and_has_no_sharpe_ratio(own_store):
@@ -243,12 +245,13 @@ def test_trials_that_share_few_times_are_counted_and_not_compared(own_store, com
     assert got["trials"] == 2
     assert got[["effective_trials", "deflated_sharpe", "pbo", "spa"]].isna().all()
     assert got[["probabilistic_sharpe", "min_track_record"]].notna().all()
+    assert got[["shared", "compared_from"]].tolist() == [common, 32]
 
 
 def test_trials_that_share_fewer_times_than_a_block_are_not_compared(own_store):
     mine = study(1, labeling={"horizon": 24})
     study(2, table=returns(2, start=mine.table.index[-50]), signals={"threshold": 0.2})
-    assert mine.block == 96
+    assert mine.block == luck(mine)["compared_from"] == 96
     assert luck(mine)[["effective_trials", "deflated_sharpe", "pbo", "spa"]].isna().all()
 
 

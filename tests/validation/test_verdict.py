@@ -57,6 +57,7 @@ def luck(**known):
     """What the ledger says of one lonely trial, but for what is given."""
     numbers = {"trials": 1.0, "effective_trials": 1.0, "probabilistic_sharpe": 0.97}
     numbers |= {"deflated_sharpe": 0.97, "min_track_record": 400.2, "bars": 500.0}
+    numbers |= {"shared": 500.0, "compared_from": 32.0}
     return pd.Series(numbers | {"pbo": np.nan, "spa": 0.3} | known)
 
 
@@ -194,6 +195,19 @@ def test_where_nothing_was_traded_there_is_no_luck_to_speak_of():
 def test_an_edge_must_be_more_than_the_best_of_all_trials_has_by_luck(known, seen):
     first = said(judged(auc=0.55, lead=GOOD, money=GOOD), **known)[0]
     assert first.startswith("An edge is seen: " if seen else "No edge is seen: ")
+
+
+def test_trials_that_cannot_be_compared_say_why_no_edge_is_claimed():
+    table = judged(auc=0.55, lead=GOOD, money=GOOD)
+    apart = {"trials": 3, "deflated_sharpe": np.nan, "spa": np.nan, "shared": 20}
+    first, *_, last = said(table, **apart)
+    assert first.startswith("No edge is seen: ")
+    assert last == (
+        "All of them have returns on 20 bars together, and to compare them takes 32: what the best"
+        " of so many has by luck is not known, so no edge can be claimed; run them again on the"
+        " same span of bars."
+    )
+    assert not any("bars together" in words for words in said(table, **apart | {"trials": 1}))
 
 
 @pytest.mark.parametrize(
