@@ -291,7 +291,7 @@ def _placebo(study: Study, table: pd.DataFrame, answers: pd.DataFrame) -> pd.Dat
     """One booster, or the first model, on labels shifted in a circle."""
     asked, held = study.params.training, study.params.validation
     own, chosen = models(study), _chosen(study)
-    least = max(_reach(table), study.params.labeling.horizon)
+    least = max(looked_back(study, table), study.params.labeling.horizon)
     by = validation.shifts(answers, held.placebos, least=least, seed=asked.seed)
     return validation.placebo(
         table,
@@ -311,9 +311,10 @@ def _chosen(study: Study) -> str:
     return ([name for name in asked if name not in _RECURRENT] or asked)[-1]
 
 
-def _reach(table: pd.DataFrame) -> int:
-    """Bars that the longest window of a matrix looks back."""
-    return max(features.CATALOG[name].warmup for name in table)
+def looked_back(study: Study, table: pd.DataFrame) -> int:
+    """Bars that the model of placebos and paths looks back, by its longest feature and its own."""
+    lookback = study.params.training.recurrent.lookback if _chosen(study) in _RECURRENT else 0
+    return lookback + max(features.CATALOG[name].warmup for name in table)
 
 
 def _paths(study: Study, table: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
@@ -321,8 +322,7 @@ def _paths(study: Study, table: pd.DataFrame, answers: pd.DataFrame) -> pd.DataF
     asked, chosen = study.params.validation.combinatorial, _chosen(study)
     if not asked.folds:
         return pd.DataFrame()
-    lookback = study.params.training.recurrent.lookback if chosen in _RECURRENT else 0
-    need = _reach(table) + lookback
+    need = looked_back(study, table)
     splits = CombinatorialPurged(asked.folds, asked.test_folds, embargo=need)
     return validation.paths(
         table, answers, models(study)[chosen], splits, need=need, recipe=recipe(study)

@@ -1,12 +1,14 @@
 """Every target goes the whole way, and takes the positions that its predictions speak of."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from signalkit.errors import ParamsError
+from signalkit import validation
+from signalkit.errors import DataError, ParamsError
 from signalkit.labeling import TARGETS
 from signalkit.params.sections import TARGET_SETTINGS
-from signalkit.study import Study
+from signalkit.study import Study, learning
 
 SMALL = {
     "collection": {"end": "2006-12-31"},
@@ -92,3 +94,23 @@ def test_costs_are_part_of_a_label_that_charges_them_alone():
 def test_settings_that_a_target_does_not_read_are_refused(labeling, signals, says):
     with pytest.raises(ParamsError, match=says):
         opened(labeling, signals=signals)
+
+
+@pytest.mark.parametrize(
+    ("models", "bars"), [(["LSTM"], 40 + 14), (["LSTM", "LIGHTGBM"], 14), (["XGBOOST", "GRU"], 14)]
+)
+def test_a_placebo_is_shifted_by_all_that_its_model_looks_back(monkeypatch, models, bars):
+    recurrent = {"lookback": 40}
+    study = Study.open("small", training={"models": models, "recurrent": recurrent})
+    table = pd.DataFrame(columns=["return_1", "rsi_14"], dtype=float)
+    assert learning.looked_back(study, table) == bars
+    told = {}
+
+    def stop(answers, count, *, least, seed):
+        told["least"] = least
+        raise DataError("far enough")
+
+    monkeypatch.setattr(validation, "shifts", stop)
+    with pytest.raises(DataError, match="far enough"):
+        learning._placebo(study, table, table)
+    assert told["least"] == bars
