@@ -81,12 +81,15 @@ def check_lengths(study: Study, panel: pd.DataFrame) -> None:
             f" {held.gap}, test {held.test}), before the holdout there are {n_bars}; shorten a"
             " window or collect more"
         )
-    if horizon >= held.train or study.block > need - lead - held.train:
+    if horizon >= held.train:
         raise ParamsError(
-            f"labeling.horizon: {horizon} bars leave nothing to train on in {held.train} bars, or"
-            f" no block of {study.block} bars in a test window of {held.test}; shorten it"
+            f"labeling.horizon: {horizon} bars leave nothing to train on in {held.train} bars;"
+            " shorten it or lengthen validation.train"
         )
-    late, wait = max(0, span - warmup), _shortest_wait(study)
+    wait = _shortest_wait(study)
+    tested = sum(stop - first for _, first, stop in study.splits.windows(n_bars - warmup))
+    _check_block(study, tested - wait)
+    late = max(0, span - warmup)
     settled = held.train - late - max(0, wait - held.gap)
     if settled < 1:
         place = "volatility_span" if late else "horizon"
@@ -96,6 +99,20 @@ def check_lengths(study: Study, panel: pd.DataFrame) -> None:
             " shorten it or lengthen validation.train"
         )
     _check_shares(study, settled, wait)
+
+
+def _check_block(study: Study, tested: int) -> None:
+    """A block of the bootstrap must fit into a test window, and into what settles of all."""
+    held, horizon = study.params.validation, study.params.labeling.horizon
+    if study.block <= min(held.test, tested):
+        return
+    found = f"labeling.horizon: {horizon} bars make blocks of {study.block} bars"
+    if held.block:
+        found = f"validation.block: a block of {held.block} bars"
+    raise ParamsError(
+        f"{found} for the bootstrap, longer than a test window of {held.test} bars or than the"
+        f" {max(tested, 0)} tested bars that settle before the holdout; shorten it"
+    )
 
 
 def _label_warmup(study: Study) -> int:

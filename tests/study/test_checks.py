@@ -90,3 +90,24 @@ def test_a_search_needs_a_settled_bar_before_its_first_inner_fold(own_store):
 def test_a_barrier_may_be_met_at_once(own_store):
     barrier = VOLATILITY | {"target": "triple_barrier", "volatility_span": 2}
     assert checked(9, labeling=barrier) is None
+
+
+# before the holdout there are 1,508 bars, the first of which return_1 has no value for
+@pytest.mark.parametrize(
+    ("train", "held", "says"),
+    [
+        (1307, {"block": 195}, None),
+        # one test window of 200 bars, of which the last 5 do not settle
+        (1307, {"block": 196}, r"validation.block: a block of 196 bars .* 195 tested bars"),
+        # a gap is not tested
+        (1000, {"test": 30, "gap": 200, "block": 31}, "longer than a test window of 30 bars"),
+        (1000, {"test": 19}, r"labeling.horizon: 5 bars make blocks of 20 bars"),
+    ],
+)
+def test_blocks_must_fit_into_what_settles_of_the_tested_bars(own_store, train, held, says):
+    asked = {"models": ["LIGHTGBM"]}
+    if says is None:
+        assert checked(train, training=asked, **held) is None
+        return
+    with pytest.raises(ParamsError, match=says):
+        checked(train, training=asked, **held)
