@@ -87,6 +87,12 @@ class _Booster(Model):
     def _answers(self, labels: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
         """Labels as the library wants them: classes from 0, or numbers."""
         answers = labels["label"].to_numpy()[rows]
+        strange = ~np.isin(answers, CLASSES[1:])
+        if self._binary and strange.any():  # LightGBM would take -1 for 0
+            raise DataError(
+                f"{self.model_type}: {int(strange.sum())} of {len(answers)} labels are no class of"
+                f" {self.target}, first {answers[strange][0]:g}; it has 0 and 1"
+            )
         return answers - CLASSES[0] if self.classifies and not self._binary else answers
 
     def _matrix(self, features: pd.DataFrame, rows: np.ndarray) -> np.ndarray:

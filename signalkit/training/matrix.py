@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from signalkit.errors import DataError
+from signalkit.errors import DataError, LeakError
 
 
 def check_order(index: pd.Index) -> None:
@@ -44,6 +44,30 @@ def check_order(index: pd.Index) -> None:
         raise DataError(
             f"rows go back in time at row {row}: {times[row]:%Y-%m-%d %H:%M}Z follows"
             f" {times[row - 1]:%Y-%m-%d %H:%M}Z; sort them by symbol and time"
+        )
+
+
+def check_labels(labels: pd.DataFrame) -> None:
+    """Refuse labels that are there twice, or were known before anything came of their bar.
+
+    Parameters
+    ----------
+    labels : DataFrame indexed by (symbol, time)
+        `label` and `known_at`.
+
+    Raises
+    ------
+    DataError, LeakError
+        With the first such row.
+    """
+    if labels.index.has_duplicates:
+        twice = labels.index[labels.index.duplicated()][0]
+        raise DataError(f"labels have two rows at {twice}; drop the repeated row")
+    early = (labels["known_at"] <= labels.index.get_level_values("time")).to_numpy()
+    if early.any():
+        raise LeakError(
+            f"the label at {labels.index[early][0]} is known at its own bar or before; make"
+            " known_at the end of the bar that settles it"
         )
 
 

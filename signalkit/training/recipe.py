@@ -162,7 +162,7 @@ class Recipe:
     Raises
     ------
     ParamsError
-        If the shares leave nothing to learn from.
+        If the shares leave nothing to learn from, or there is no such calibration.
     """
 
     selector: Selector = select
@@ -180,7 +180,13 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse shares that leave nothing."""
+        """Refuse shares that leave nothing, and a calibration that is unknown."""
+        calibrator(self.calibration)
+        if min(self.stopping_share, self.calibration_share) < 0:
+            raise ParamsError(
+                "training.stopping.share and training.calibration.share must not be below 0, were"
+                f" {self.stopping_share} and {self.calibration_share}"
+            )
         if not self.stopping_share + self.calibration_share < 1:
             raise ParamsError(
                 "training.stopping.share and training.calibration.share must leave something to"

@@ -129,8 +129,15 @@ def run(
         thread, after it is kept.
     n_workers : int, optional
         Processes; `workers()` if omitted.
+
+    Raises
+    ------
+    ParamsError
+        If there is no worker.
     """
     n_workers = workers() if n_workers is None else n_workers
+    if n_workers < 1:
+        raise ParamsError(f"the workers of a walk must be 1 or more, were {n_workers}")
     made: dict[str, dict[str, pd.DataFrame]] = {}
     order: list[str] = []
     untold: deque[dict[str, pd.DataFrame]] = deque()

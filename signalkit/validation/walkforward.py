@@ -15,7 +15,7 @@ from signalkit.splits import WalkForward, check_fold
 from signalkit.training import Recipe
 from signalkit.training.contract import Model
 from signalkit.training.ensemble import PROBABILITIES
-from signalkit.training.matrix import check_order
+from signalkit.training.matrix import check_labels, check_order
 from signalkit.training.recipe import check_classes, likeliest
 from signalkit.training.selection import KEPT, kept
 from signalkit.validation.jobs import RAW, Job, Keep, Shared, run
@@ -45,9 +45,12 @@ def aligned(features: pd.DataFrame, labels: pd.DataFrame) -> tuple[pd.DataFrame,
     ------
     DataError
         If there is no such row; features without any value are named; or if rows are not in
-        order of symbol and time.
+        order of symbol and time, or a label is there twice.
+    LeakError
+        If a label is known at its own bar or before.
     """
     check_order(features.index)
+    check_labels(labels)
     values = features.to_numpy()
     known = ~np.isnan(values)
     rows = np.flatnonzero(known.all(axis=1))

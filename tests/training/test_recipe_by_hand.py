@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from signalkit.errors import DataError, ParamsError
 from signalkit.labeling import uniqueness
 from signalkit.training import Recipe, inner, make
 
@@ -110,3 +111,25 @@ def test_a_search_goes_with_a_decay_that_leaves_old_rows_no_weight():
     model = make("LIGHTGBM", "signal_direction", rounds=2, min_rows_leaf=5)
     got = Recipe(last=-0.5, trials=2, folds=3).fit(model, features, labels, np.arange(120))
     assert got.tuned["state"].tolist() == ["complete", "complete"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"calibration": "temprature"}, "no calibration 'temprature'; did you mean 'temperature'"),
+        ({"calibration_share": -0.1}, "must not be below 0, were 0.15 and -0.1"),
+    ],
+)
+def test_a_recipe_that_nothing_could_follow_is_refused_before_a_fit(asked, says):
+    with pytest.raises(ParamsError, match=says):
+        Recipe(**asked)
+
+
+@pytest.mark.parametrize("name", ["XGBOOST", "LIGHTGBM"])
+def test_a_booster_of_two_classes_does_not_take_a_third_for_one_of_them(name):
+    labels = worked({"A": [0, 1, -1, -1]}, {"A": [1] * 4})
+    features = pd.DataFrame({"one": np.arange(4.0)}, labels.index)
+    with pytest.raises(
+        DataError, match=r"2 of 4 labels are no class of .* first -1; it has 0 and 1"
+    ):
+        make(name, "target_profitable", rounds=1).fit(features, labels, np.arange(4))

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signalkit.errors import DataError, ParamsError
+from signalkit.errors import DataError, LeakError, ParamsError
 from signalkit.splits import WalkForward
 from signalkit.study import Study
 from signalkit.training import KEPT, Recipe, make, select
 from signalkit.training.contract import Model
-from signalkit.validation import walk, walk_forward
+from signalkit.validation import Run, walk, walk_forward
 
 HOUR = pd.Timedelta(1, "h")
 SPLITS = WalkForward(150, 50)
@@ -322,3 +322,18 @@ def test_a_matrix_out_of_order_is_refused_before_anything_is_fitted(order):
     mixed = features.iloc[::-1] if order == "back in time" else features.sort_index(level="time")
     with pytest.raises(DataError, match="sort them by symbol and time"):
         walk_forward(mixed, labels, models("MAJORITY"), SPLITS)
+
+
+def test_labels_that_break_their_rule_are_refused_before_anything_is_fitted():
+    features, labels = table()
+    twice = pd.concat([labels, labels.iloc[:1]])
+    with pytest.raises(DataError, match=r"labels have two rows at .*'A'"):
+        walk_forward(features, twice, models("MAJORITY"), SPLITS)
+    early = labels.assign(known_at=labels.index.get_level_values("time"))
+    with pytest.raises(LeakError, match="is known at its own bar or before; make known_at the end"):
+        walk_forward(features, early, models("MAJORITY"), SPLITS)
+
+
+def test_a_walk_without_workers_is_refused():
+    with pytest.raises(ParamsError, match="must be 1 or more, were 0"):
+        walk_forward(*table(), models("MAJORITY"), SPLITS, how=Run(workers=0))
