@@ -337,3 +337,14 @@ def test_labels_that_break_their_rule_are_refused_before_anything_is_fitted():
 def test_a_walk_without_workers_is_refused():
     with pytest.raises(ParamsError, match="must be 1 or more, were 0"):
         walk_forward(*table(), models("MAJORITY"), SPLITS, how=Run(workers=0))
+
+
+def test_raw_predictions_name_their_own_likeliest_class():
+    features, labels = table()
+    recipe = Recipe(calibration="sigmoid", calibration_share=0.4)
+    found = walk(features, labels, models("LIGHTGBM", "MAJORITY"), SPLITS, recipe=recipe)
+    shares = found.raw[["p_sell", "p_hold", "p_buy"]].to_numpy()
+    assert np.array_equal(found.raw["prediction"], shares.argmax(axis=1) - 1.0)
+    assert np.array_equal(found.raw["confidence"], shares.max(axis=1))
+    # a curve a class can change which is the likeliest
+    assert (found.raw["prediction"] != found.predictions["prediction"]).any()
