@@ -33,6 +33,9 @@ _COLUMNS = """id, model, status, progress, started, finished, rows, error, ident
 _READ = f"SELECT {_COLUMNS} FROM ml_training_sessions ORDER BY id"  # noqa: S608 - constant
 _LEFT = """SELECT id FROM ml_training_sessions
     WHERE identity = ? AND status IN ('running', 'interrupted') ORDER BY id DESC LIMIT 1"""
+_COMPLETED = """UPDATE ml_training_sessions
+    SET status = 'completed', finished = ?, progress = 1.0, done = jobs
+    WHERE identity = ? AND status = 'interrupted'"""
 _INTERRUPTED = """UPDATE ml_training_sessions SET status = 'interrupted', finished = ?
     WHERE identity = ? AND status = 'running'"""
 
@@ -209,6 +212,20 @@ class Sessions:
         with transaction(self._db), ExitStack() as after:
             for identity in self._held(dead, after):
                 self._db.execute(_INTERRUPTED, [_now(), identity])
+
+    def complete(self, identity: str) -> None:
+        """Note as completed what stored its result and was killed before it could say so.
+
+        Parameters
+        ----------
+        identity : str
+            Identity of a result that is in the store.
+        """
+        self.settle()
+        if self._db.execute(_LEFT, [identity]).fetchone() is None:
+            return
+        with transaction(self._db):
+            self._db.execute(_COMPLETED, [_now(), identity])
 
     def _running(self) -> list[str]:
         """Identities that say that they run."""

@@ -129,37 +129,45 @@ def _told(
     return row | validation.fit_inside(found, read, answers, rows).to_dict()
 
 
-def validate(study: Study, scope: str) -> Made:
+def session(study: Study, scope: str) -> Session:
+    """The session in which a study's models are validated; it ends when the result is stored."""
+    table = study.artifact("features", scope).table("features")
+    answers, asked = study.artifact("labeling", scope).table("labels"), study.params.training
+    symbols = 1 if asked.pooled else table.index.unique("symbol").size
+    jobs = len(validation.folds(table, answers, study.splits)) * len(models(study)) * symbols
+    identity = study.identity("validation", scope)["identity"]
+    named = ", ".join(asked.models)
+    return study.store.sessions.open(named, identity, jobs=jobs, study=study.params.study_name)
+
+
+def validate(study: Study, scope: str, running: Session) -> Made:
     """Predictions of every fold and what they are worth, in a session of their own.
 
     What was done before an interruption is not done again.
     """
     table = study.artifact("features", scope).table("features")
     answers = study.artifact("labeling", scope).table("labels")
-    windows, asked = validation.folds(table, answers, study.splits), study.params.training
-    own = models(study)
-    symbols = 1 if asked.pooled else table.index.unique("symbol").size
-    told = {"jobs": len(windows) * len(own) * symbols, "study": study.params.study_name}
     identity = study.identity("validation", scope)["identity"]
-    with study.store.sessions.open(", ".join(asked.models), identity, **told) as session:
-        walk = validation.walk(
-            table,
-            answers,
-            own,
-            study.splits,
-            recipe=recipe(study),
-            returns=returns(study, table, scope),
-            pooled=asked.pooled,
-            how=_how(study, identity, session),
-            seed=asked.seed,
-        )
-        made = _judged(study, scope, walk) | {"folds": windows}
-        made["placebo"] = _placebo(study, table, answers)
-        made["paths"] = _paths(study, table, answers)
-        _record_trials(study, walk, identity)
-        if scope == RESEARCH:  # nobody reads of the holdout in the database
-            _record_features(study, made)
-            register(study, made["scores"])
+    walk = validation.walk(
+        table,
+        answers,
+        models(study),
+        study.splits,
+        recipe=recipe(study),
+        returns=returns(study, table, scope),
+        pooled=study.params.training.pooled,
+        how=_how(study, identity, running),
+        seed=study.params.training.seed,
+    )
+    made = _judged(study, scope, walk) | {
+        "folds": validation.folds(table, answers, study.splits),
+        "placebo": _placebo(study, table, answers),
+        "paths": _paths(study, table, answers),
+    }
+    _record_trials(study, walk, identity)
+    if scope == RESEARCH:  # nobody reads of the holdout in the database
+        _record_features(study, made)
+        register(study, made["scores"])
     return made, {}
 
 

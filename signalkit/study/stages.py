@@ -19,6 +19,7 @@ from signalkit.errors import DataError
 from signalkit.study import inputs, learning
 
 if TYPE_CHECKING:
+    from signalkit.store.sessions import Session
     from signalkit.study.study import Study
 
 _LOG = logging.getLogger(__name__)
@@ -32,12 +33,14 @@ Made = tuple[dict[str, pd.DataFrame], dict[str, bytes]]
 class Stage:
     """What a stage is made by, from which modules, params and earlier stages."""
 
-    make: Callable[[Study, str], Made]
+    make: Callable[..., Made]
     modules: tuple[str, ...]
     params: Callable[[Study], dict[str, Any]]
     upstream: tuple[str, ...] = ()
     # modules that only put others together: their own source counts, their imports do not
     glue: tuple[str, ...] = ()
+    # what runs until the stage is stored, and is given to its maker
+    session: Callable[[Study, str], Session] | None = None
 
 
 def holdout_from(asked: params.Params) -> pd.Timestamp:
@@ -191,6 +194,7 @@ STAGES: dict[str, Stage] = {
         ),
         ("features", "labeling"),
         ("signalkit.study.learning",),
+        learning.session,
     ),
     "signals": Stage(
         _weigh,

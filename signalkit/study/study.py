@@ -10,6 +10,7 @@ opens only where the params say `backtesting: {open_holdout: true}`.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import cached_property
 from typing import Any
 
@@ -138,14 +139,24 @@ class Study:
         if key not in self._found:
             about = self.identity(stage, scope)
             found = self.store.artifacts.find(stage, about["identity"])
+            if found and STAGES[stage].session:
+                self._tidy(about["identity"])
             self._found[key] = found or self._make(stage, scope, about)
         return self._found[key]
 
+    def _tidy(self, identity: str) -> None:
+        """Finish what a process left that stored a stage and was killed right after."""
+        self.store.checkpoints.at(identity).clear()
+        self.store.sessions.complete(identity)
+
     def _make(self, stage: str, scope: str, about: dict[str, Any]) -> Artifact:
-        """Compute a stage and store it."""
-        tables, files = STAGES[stage].make(self, scope)
-        self.computed.append(stage)
-        made = self.store.artifacts.write(about, tables=tables, files=files)
+        """Compute a stage and store it, inside its session where it has one."""
+        with ExitStack() as running:
+            own = STAGES[stage].session
+            told = () if own is None else (running.enter_context(own(self, scope)),)
+            tables, files = STAGES[stage].make(self, scope, *told)
+            self.computed.append(stage)
+            made = self.store.artifacts.write(about, tables=tables, files=files)
         self.store.checkpoints.at(about["identity"]).clear()
         return made
 

@@ -121,6 +121,17 @@ def test_after_a_completed_or_failed_session_comes_a_new_row(store, ended):
     assert [row.status for row in store.sessions.list()][1:] == ["completed"]
 
 
+def test_a_session_whose_result_was_stored_is_completed_by_whoever_reads_it(store):
+    with pytest.raises(SystemExit):
+        train(store, 3, SystemExit())
+    store.sessions.complete("b" * 64)
+    assert store.sessions.list()[0].status == "interrupted"
+    store.sessions.complete(JOB)
+    (row,) = store.sessions.list()
+    assert (row.status, row.done, row.progress) == ("completed", 4, 1.0)
+    assert row.finished is not None
+
+
 def test_sessions_of_other_identities_do_not_meddle(store):
     with (
         store.sessions.open("XGBOOST", JOB, jobs=1) as one,

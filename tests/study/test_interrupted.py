@@ -30,15 +30,17 @@ SECTIONS = {
 JOBS = 20
 # stores of the slow proof, each killed up to three times
 N_STORES = 100
-# writes down each fit as it begins; kills itself as one begins, or at a moment of its own
+# writes down each fit as it begins; kills itself as one begins, at a moment of its own, or
+# before or after the result is stored
 RUN = """
 import os, signal, sys, threading, time
 from pathlib import Path
 from signalkit.study import Study
+from signalkit.store import Artifacts
 from signalkit.validation import jobs
 
 log, last, seconds = Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-begun, fit = [], jobs.work
+place, begun, fit, write = sys.argv[4], [], jobs.work, Artifacts.write
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
@@ -51,7 +53,16 @@ def counted(job, shared):
         die()
     return fit(job, shared)
 
-jobs.work = counted
+def written(self, about, **content):
+    ends = self.folder.name == "artifacts" and about["stage"] == "validation"
+    if ends and place == "before":
+        die()
+    made = write(self, about, **content)
+    if ends and place == "after":
+        die()
+    return made
+
+jobs.work, Artifacts.write = counted, written
 study = Study.open("killed", **{sections!r})
 study.features(), study.labels()
 clock = threading.Timer(seconds, die)
@@ -77,13 +88,13 @@ class Walked:
     def data(self):
         return self.folder / "data"
 
-    def run(self, *, last=0, seconds=0.0):
+    def run(self, *, last=0, seconds=0.0, place=""):
         """Exit status of a process that validates, and the fits that it began, in order."""
         self.folder.mkdir(exist_ok=True)
         log = self.folder / "fits.txt"
         log.write_text("")
         done = subprocess.run(
-            [sys.executable, "-c", CODE, str(log), str(last), str(seconds)],
+            [sys.executable, "-c", CODE, str(log), str(last), str(seconds), place],
             env=os.environ | {"SIGNALKIT_DATA": str(self.data), "SIGNALKIT_THREADS": "1"},
             capture_output=True,
             text=True,
@@ -147,6 +158,21 @@ def test_a_walk_killed_twice_ends_as_an_undisturbed_one(undisturbed, tmp_path, m
     assert len(set(first[:-1] + second[:-1] + third)) == JOBS
     assert len(first) + len(second) + len(third) == JOBS + 2  # each kill lost one
     assert walked.sessions() == [("completed", 2)]
+    assert walked.finished() == set()
+    assert_same(walked.tables(monkeypatch), undisturbed.tables(monkeypatch))
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_a_kill_around_the_storing_of_the_result_is_told_and_mended(
+    undisturbed, tmp_path, monkeypatch, place
+):
+    walked = Walked(tmp_path)
+    status, first = walked.run(place=place)
+    assert (status, len(first)) == (-signal.SIGKILL, JOBS)
+    assert walked.sessions() == [("interrupted", 0)]
+    status, again = walked.run()
+    assert (status, again) == (0, [])
+    assert walked.sessions() == [("completed", int(place == "before"))]
     assert walked.finished() == set()
     assert_same(walked.tables(monkeypatch), undisturbed.tables(monkeypatch))
 
