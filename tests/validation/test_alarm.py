@@ -77,9 +77,10 @@ def test_an_honest_study_raises_none():
         assert studied(*market(seed=seed), sharpe=1.2) == []
 
 
-def test_labels_that_say_they_are_known_at_once_are_told_by_persistence():
+def test_labels_that_say_they_are_known_early_are_told_by_persistence():
     features, labels = market()
-    early = labels.assign(known_at=labels.index.get_level_values("time"))
+    next_bar = labels.index.get_level_values("time") + pd.Timedelta(1, "h")
+    early = labels.assign(known_at=next_bar)
     found = studied(features, early)
     assert [finding.measure for finding in found] == [
         "PERSISTENCE's AUC's distance from 0.5",
