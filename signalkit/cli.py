@@ -223,7 +223,7 @@ def train(*, walk_forward: bool, **asked: Any) -> None:
 
     with Store.open() as store:
         study = Study.open(request.name(**asked), **request.sections(store, **asked))
-    study.check()
+    request.check(study, **asked)
     scores = study.evidence("scores") if walk_forward else None
     if scores is not None:
         shown = scores.loc[[asked["model_type"], "MAJORITY"], ["value", "low", "high", "gain"]]

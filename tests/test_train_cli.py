@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from signalkit import cli, training
 from signalkit.errors import DataError, ParamsError
+from signalkit.features import CATALOG
 from signalkit.store import Store
 from signalkit.study import Study, request
 
@@ -175,7 +176,7 @@ def test_a_model_type_that_does_not_exist_is_named_with_its_likeliest_meaning(th
         ("--symbols BTCUSDT --prediction-horizon 600", r"600 bars leave nothing to train on"),
         ("--symbols BTCUSDT --training-days 0", r"--training-days must be from 1 to .*, was 0"),
         ("--symbols BTCUSDT --training-days 99999999999", r"must be from 1 to 36500, was 9999"),
-        ("--symbols BTCUSDT --training-days 3", r"before the holdout there are 72"),
+        ("--symbols BTCUSDT --training-days 3", r"there are 72; .* more --training-days than 3"),
         ("--symbols BTCUSDT BTCUSDT", r"collection.symbols: one stands twice"),
     ],
 )
@@ -221,6 +222,16 @@ def test_the_study_of_a_request_reads_the_days_before_the_newest_common_bar(own_
     # where fewer are stored, all that both have
     times = Study.open("two", **whole).every_bar.loc["BTCUSDT"].index
     assert times[0] <= pd.Timestamp("2024-01-03", tz="UTC")
+
+
+def test_the_model_that_is_kept_has_learned_from_all_the_days_that_were_asked_for(three):
+    called("train", DIRECTION.replace("180", "30").replace("24", "6"))
+    with Store.open() as store:
+        (model,) = store.models.list()
+        longest = max(CATALOG[name].warmup for name in model.features_used)
+    # the features' warm-up before it, and after it the horizon of the last label and the holdout
+    lacking = pd.Timedelta(30, "D") - (model.trained_to - model.trained_from)
+    assert lacking <= pd.Timedelta(longest + 6 + 2, "h")
 
 
 def test_the_newest_bar_alone_is_held_out(three):

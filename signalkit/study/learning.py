@@ -81,7 +81,8 @@ def train(study: Study, scope: str) -> Made:
     """Every model fitted once, on the newest training window."""
     table = study.features()
     answers, there = validation.aligned(table, study.labels())
-    rows = newest(answers, there, study.params.validation.train)
+    held = study.params.validation
+    rows = newest(answers, there, None if held.expanding else held.train)
     own, closes = recipe(study), returns(study, table, RESEARCH)
     told = own.columns(table, answers, rows)
     frames: dict[str, list[Any]] = {"models": [], "history": [], "costs": []}
@@ -107,10 +108,12 @@ def train(study: Study, scope: str) -> Made:
     }, files
 
 
-def newest(answers: pd.DataFrame, there: np.ndarray, length: int) -> np.ndarray:
-    """Rows of the newest training window: the last `length` times that have a settled label."""
+def newest(answers: pd.DataFrame, there: np.ndarray, length: int | None) -> np.ndarray:
+    """Rows of the newest window: the last `length` times with a settled label, None for all."""
     settled = there[answers["label"].notna().to_numpy()[there]]
     times = answers.index.get_level_values("time")[settled]
+    if length is None:
+        return settled
     window = times.unique().sort_values()[-length:]
     return settled[times >= window[0]]
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from signalkit.bars import interval_length
 from signalkit.errors import DataError, ParamsError
 from signalkit.store import Store
+
+if TYPE_CHECKING:
+    from signalkit.study.study import Study
 
 # test windows that a walk-forward cuts the newer half of the bars into
 _FOLDS = 5
@@ -93,6 +96,24 @@ def sections(
 def name(*, target: str, interval: str, prediction_horizon: float, **_: Any) -> str:
     """Name of such a study, the same for every model type, so that models can follow each other."""
     return f"{target}_{prediction_horizon:g}h_{interval}"
+
+
+def check(study: Study, *, training_days: int, prediction_horizon: float, **_: Any) -> None:
+    """Compare such a study with its bars, and say what is short in the words of the command.
+
+    Raises
+    ------
+    ParamsError, DataError
+        If the days are too few for the horizon, or the bars are not what they must be.
+    """
+    study.every_bar  # noqa: B018 - what is wrong with the bars is told as it is
+    try:
+        study.check()
+    except (ParamsError, DataError) as short:
+        raise type(short)(
+            f"{short}; here: more --training-days than {training_days}, or a"
+            f" --prediction-horizon below {prediction_horizon:g} hours"
+        ) from None
 
 
 def _bars_ahead(hours: float, interval: str) -> int:

@@ -174,7 +174,8 @@ STAGES: dict[str, Stage] = {
         ("signalkit.training", "signalkit.validation"),
         lambda study: (
             study.params.training.model_dump()
-            | {"target": study.params.labeling.target, "train": study.params.validation.train}
+            | study.params.validation.model_dump(include={"train", "expanding"})
+            | {"target": study.params.labeling.target}
         ),
         ("features", "labeling"),
         ("signalkit.study.learning",),

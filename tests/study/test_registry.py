@@ -106,6 +106,19 @@ def test_the_newest_window_ends_with_the_newest_settled_label(validated):
     assert len(times.unique()) == 400
 
 
+def test_where_windows_grow_the_newest_one_is_all_that_has_settled(validated):
+    growing = opened(validation={"expanding": True})
+    assert growing.identity("training")["identity"] != validated.identity("training")["identity"]
+    table = growing.features()
+    answers, there = validation.aligned(table, growing.labels())
+    settled = there[answers["label"].notna().to_numpy()[there]]
+    assert np.array_equal(learning.newest(answers, there, None), settled)
+    model = growing.train().loc["XGBOOST"]
+    first, last = answers.index.get_level_values("time")[settled[[0, -1]]]
+    assert (model["from"], model["to"]) == (first, last)
+    assert model["rows"] > validated.train().loc["XGBOOST", "rows"]
+
+
 def test_entering_again_changes_nothing(validated):
     before = list(validated.store.db["ml_models"].rows)
     audits = validated.store.db["audit"].count
