@@ -83,14 +83,15 @@ def _stored(folder: Path, present: pd.Timestamp) -> tuple[list[Row], bool]:
 
 
 def _contents(store: Store, present: pd.Timestamp) -> tuple[list[Row], bool]:
-    """Database, bars, news, artifacts, ledger."""
+    """Database, bars, news, artifacts, models, ledger."""
     database, sound = _database(store)
     if not sound:
         return [database], False
     artifacts, whole = _artifacts(store)
+    models, sealed = _models(store)
     ledger, linked = _ledger(store)
-    tables = [*_bars(store, present), *_news(store)]
-    return [database, *tables, artifacts, ledger, _newest_run(store)], whole and linked
+    tables = [*_bars(store, present), *_news(store), artifacts, models, ledger]
+    return [database, *tables, _newest_run(store)], whole and sealed and linked
 
 
 def _database(store: Store) -> tuple[Row, bool]:
@@ -176,6 +177,20 @@ def _artifacts(store: Store) -> tuple[Row, bool]:
             broken.append(str(cause))
     told = f"{len(found)} whole" if not broken else f"{len(broken)} broken: {broken[0]}"
     return ("artifacts", told), not broken
+
+
+def _models(store: Store) -> tuple[Row, bool]:
+    """Files of every registered model against its hash."""
+    found, broken = store.models.list(), []
+    for model in found:
+        try:
+            store.models.files(model.id)
+        except StoreError as cause:
+            broken.append(str(cause))
+    deployed = sum(model.status == "deployed" for model in found)
+    told = f"{len(found)} registered, {deployed} deployed, "
+    told += f"{len(broken)} broken: {broken[0]}" if broken else "files whole"
+    return ("models", told), not broken
 
 
 def _abouts(store: Store) -> list[Path]:

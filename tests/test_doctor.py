@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -68,6 +69,7 @@ def test_a_whole_store_is_told_part_by_part(stored):
         f"3,000 bars 1h from files, {span}, none missing, 2 revised, newest 3 h old"
     )
     assert told["artifacts"] == "1 whole"
+    assert told["models"] == "0 registered, 0 deployed, files whole"
     assert told["trial ledger"] == "1 configurations seen, 1 opened the holdout, chain whole"
     assert told["newest run"].startswith("btc_hourly finished, started ")
 
@@ -142,6 +144,37 @@ def test_a_tampered_artifact_is_named(stored):
     assert told["artifacts"].startswith("1 broken: ")
     assert "x.txt is not what was written" in told["artifacts"]
     assert told["trial ledger"].endswith("chain whole")
+
+
+@pytest.fixture
+def registered(stored):
+    """Files of two models, the first of which is deployed."""
+    names = ["features_used", "params", "metrics", "symbols"]
+    about = dict(zip(names, (["rsi_14"], {}, {}, ["BTCUSDT"]), strict=True))
+    about |= {"name": "way", "model_type": "XGBOOST", "target_variable": "signal_direction"}
+    about |= {"prediction_horizon": 1, "study": "s", "interval": "1h"}
+    about |= {"trained_from": PRESENT, "trained_to": PRESENT, "files": {"model.ubj": b"trees"}}
+    with Store.open() as store:
+        for identity in ("a" * 64, "b" * 64):
+            store.models.register(identity=identity, **about)
+        store.models.deploy(1)
+    return [stored / "models" / (letter * 64) / "model.ubj" for letter in "ab"]
+
+
+def test_registered_models_are_counted_and_their_files_compared(registered):
+    told, whole = examined()
+    assert whole
+    assert told["models"] == "2 registered, 1 deployed, files whole"
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda file: file.write_bytes(b"other")])
+def test_a_model_whose_file_is_not_what_was_stored_is_named(registered, change):
+    change(registered[1])
+    told, whole = examined()
+    assert not whole
+    assert told["models"].startswith("2 registered, 1 deployed, 1 broken: model 2 'way': ")
+    assert "its SHA-256 differs from the registry); train it again" in told["models"]
+    assert told["artifacts"] == "1 whole"
 
 
 def test_a_description_that_is_not_json_is_named_and_the_rest_is_told(stored):
