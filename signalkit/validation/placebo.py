@@ -130,9 +130,9 @@ def placebo(
     Returns
     -------
     DataFrame indexed by shift
-        `value low high`, `gain` over the baseline with `gain_low` and `gain_high`, and `p`,
-        the one-sided p-value of that gain; where the pipeline is honest the p-values of many
-        shifts are uniform.
+        `model_id`, the model that was asked; `value low high`, `gain` over the baseline with
+        `gain_low` and `gain_high`, and `p`, the one-sided p-value of that gain; where the
+        pipeline is honest the p-values of many shifts are uniform.
 
     Raises
     ------
@@ -149,4 +149,6 @@ def placebo(
         table = scores(found, block=block, draws=draws, level=level, seed=seed, only=[metric])
         rows[shift] = table.loc[(names[0], metric)]
     columns = ["value", "low", "high", "gain", "gain_low", "gain_high", "p"]
-    return pd.DataFrame(rows, index=columns, dtype=float).T.rename_axis("shift")
+    table = pd.DataFrame(rows, index=columns, dtype=float).T.rename_axis("shift")
+    table.insert(0, "model_id", pd.Series(names[0], table.index, dtype="str"))
+    return table

@@ -165,7 +165,8 @@ def test_a_placebo_is_the_walk_forward_of_shifted_labels():
     for shift, row in got.iterrows():
         found = walk_forward(features, shifted(labels, shift), own, SPLITS)
         expected = scores(found, **drawn).loc[("XGBOOST", "auc")]
-        assert row.to_dict() == expected[list(got)].to_dict()
+        assert row.pop("model_id") == "XGBOOST"
+        assert row.to_dict() == expected[list(row.index)].to_dict()
     assert got["value"].nunique() == 2
 
 
@@ -185,7 +186,7 @@ def test_what_a_pipeline_finds_is_gone_when_its_labels_are_shifted():
 def test_no_shift_gives_an_empty_table_with_its_columns():
     got = placebo(*walks(), models("XGBOOST", "MAJORITY"), SPLITS, by=[], metric="auc", block=8)
     assert got.empty
-    assert list(got) == ["value", "low", "high", "gain", "gain_low", "gain_high", "p"]
+    assert list(got) == ["model_id", "value", "low", "high", "gain", "gain_low", "gain_high", "p"]
 
 
 @pytest.mark.parametrize(
