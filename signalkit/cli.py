@@ -53,13 +53,15 @@ def run(params: Path) -> None:
     What the store already holds under the same identity is read, not computed.
     """
     from signalkit import reports
+    from signalkit.study import telling
 
     written, study = reports.run(params)
     table = study.verdict()
     numbers = ["value", "low", "high", "baseline", "lead", "lead_low", "lead_high"]
     table[numbers] = table[numbers].round(3)
     click.echo(f"\n{table.to_string()}\n")
-    click.echo("\n".join(study.words()))
+    for told, alarm in telling.ordered(study.words(), study.alarms()):
+        click.secho(told, fg="red" if alarm else None, bold=alarm or None)
     click.echo(f"\n{written}")
 
 

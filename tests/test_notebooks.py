@@ -13,7 +13,7 @@ from signalkit.params import SECTIONS, Params
 FILES = sorted((ROOT / "notebooks").glob("*.ipynb"))
 STAGES = ["collection", "features", "labeling", "training", "validation", "backtesting"]
 OWN = {name: [name] for name in STAGES} | {"backtesting": ["signals", "backtesting"]}
-LEDGER_CALLS = (".verdict(", ".words(", ".holdout(", ".ledger")
+LEDGER_CALLS = (".verdict(", ".words_html(", ".luck(", ".holdout(", ".ledger")
 
 
 @pytest.fixture(params=FILES, ids=lambda p: p.stem)

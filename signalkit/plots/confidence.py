@@ -61,8 +61,12 @@ def plot_reliability(
         panel = host.inset_axes(place)
         _panel(panel, 100 * reliability.loc[model], model, colour=model_colour(model, i))
         panel.set(xlim=reach, ylim=reach)
+    host.plot([], [], "o-", color=BLACK, label="calibrated, with interval")
+    handles, labels = host.child_axes[0].get_legend_handles_labels()
+    own, named = host.get_legend_handles_labels()
     host.figure.legend(
-        *host.child_axes[0].get_legend_handles_labels(),
+        handles + own,
+        labels + named,
         frameon=False,
         loc="outside lower center",
         ncols=3,
@@ -84,7 +88,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, model: str, *, colour: str) -> None:
         label="before calibration",
     )
     ax.vlines(seen["confidence"], seen["accuracy_low"], seen["accuracy_high"], color=colour)
-    ax.plot(seen["confidence"], seen["accuracy"], color=colour, label="calibrated")
+    ax.plot(seen["confidence"], seen["accuracy"], color=colour)
     ax.scatter(seen["confidence"], seen["accuracy"], s=_DOT * seen["n"] / seen["n"].sum(), c=colour)
     ax.set_title(model, fontsize=9, loc="center", color=colour)
     ax.tick_params(labelsize=8)

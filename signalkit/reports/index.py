@@ -122,13 +122,15 @@ def render(
     )
     pages.filters["shown"] = _shown
     verdict = study.verdict()
-    words, alarms = study.words(), set(study.alarms())
+    alarms = study.alarms()
+    headline, *remarks = (said for said in study.words() if said not in alarms)
     asked = study.params.model_dump(exclude_defaults=True)
     return pages.get_template("index.html.j2").render(
         name=study.params.study_name,
         question=question,
-        headline=words[0],
-        remarks=[(said, said in alarms) for said in words[1:]],
+        alarms=alarms,
+        headline=headline,
+        remarks=remarks,
         level=study.params.validation.level,
         verdict=verdict.reset_index().to_dict("records"),
         statistics=study.backtest().table("statistics").reset_index().to_dict("records"),

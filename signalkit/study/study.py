@@ -31,7 +31,7 @@ from signalkit.study.stages import (
     features_asked,
     holdout_from,
 )
-from signalkit.study.telling import alarms, caveats
+from signalkit.study.telling import alarms, as_html, caveats
 
 # blocks of the bootstrap last at least this many horizons
 _BLOCK_HORIZONS = 4
@@ -336,6 +336,10 @@ class Study:
         level = self.params.validation.level
         told = validation.words(self.verdict(), self.luck(), level=level, alarms=self.alarms())
         return told + caveats(self)
+
+    def words_html(self) -> str:
+        """What `words` says, alarms first and in red, for the end of a notebook."""
+        return as_html(self.words(), self.alarms())
 
     def alarms(self) -> list[str]:
         """Scores too good to be believed, each with the likeliest cause; none where all is well."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from html import escape
 from typing import TYPE_CHECKING
 
 from signalkit import features, validation
@@ -9,6 +11,26 @@ from signalkit.training import ENSEMBLE
 
 if TYPE_CHECKING:
     from signalkit.study.study import Study
+
+
+# pages that are dark set a red that can be read there
+_RED = "color: var(--sk-alarm, #b2182b)"
+
+
+def ordered(words: Sequence[str], alarms: Sequence[str]) -> list[tuple[str, bool]]:
+    """What is told, alarms before all else, and whether each is one."""
+    return [(told, True) for told in alarms] + [(w, False) for w in words if w not in alarms]
+
+
+def as_html(words: Sequence[str], alarms: Sequence[str]) -> str:
+    """What is told as a list in HTML, alarms first and in red."""
+    items = [
+        f'<li style="{_RED}"><strong>{escape(told)}</strong></li>'
+        if red
+        else f"<li>{escape(told)}</li>"
+        for told, red in ordered(words, alarms)
+    ]
+    return "\n".join(["<ul>", *items, "</ul>"])
 
 
 def alarms(study: Study) -> list[validation.Finding]:

@@ -97,6 +97,8 @@ def words(
     # with one trial the interval above says as much
     lucky = luck["trials"] > 1 and not luck["deflated_sharpe"] >= level
     first = "An edge is seen: " if found and not lucky else "No edge is seen: "
+    if found and not lucky and alarms:
+        first = "An edge is seen, not to be believed before what is too good is explained: "
     first += (
         f"{table.index[0]} is {prediction['value']:.3f} with {level:.0%} interval"
         f" {prediction['low']:.3f} to {prediction['high']:.3f} against a baseline of"

@@ -107,6 +107,16 @@ def test_an_edge_is_claimed_only_when_prediction_and_money_lead(prediction, mone
     assert claimed != first.startswith("No edge is seen: ")
 
 
+def test_an_edge_beside_an_alarm_is_told_as_not_to_be_believed():
+    table = judged(lead=GOOD, money=GOOD)
+    own = {"level": 0.95, "alarms": ["Too good: x."]}
+    first, second, *_ = words(table, luck(), **own)
+    assert first.startswith("An edge is seen, not to be believed before what is too good is expl")
+    assert second == "Too good: x."
+    none = words(judged(lead=EVEN), luck(), **own)[0]
+    assert none.startswith("No edge is seen: ")
+
+
 def test_the_first_sentence_is_composed_of_the_tables_numbers():
     first = said(judged(auc=0.537), level=0.9)[0]
     for part in (
