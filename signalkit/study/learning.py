@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from signalkit import causality, features, signals, training, validation
+from signalkit import features, signals, training, validation
 from signalkit.splits import CombinatorialPurged
-from signalkit.study.registry import register
+from signalkit.study.registry import record_features, register
+from signalkit.study.telling import notes
 from signalkit.training import ENSEMBLE
+from signalkit.training.recipe import check_classes
 
 if TYPE_CHECKING:
     from signalkit.store.sessions import Session
@@ -80,9 +82,7 @@ def returns(study: Study, table: pd.DataFrame, scope: str) -> pd.DataFrame:
 def train(study: Study, scope: str) -> Made:
     """Every model fitted once, on the newest training window."""
     table = study.features()
-    answers, there = validation.aligned(table, study.labels())
-    held = study.params.validation
-    rows = newest(answers, there, None if held.expanding else held.train)
+    answers, rows = _window(study, table, study.labels())
     own, closes = recipe(study), returns(study, table, RESEARCH)
     told = own.columns(table, answers, rows)
     frames: dict[str, list[Any]] = {"models": [], "history": [], "costs": []}
@@ -90,6 +90,8 @@ def train(study: Study, scope: str) -> Made:
     for name, model in models(study).items():
         read = closes if model.reads == "returns" else table
         found = own.fit(model, read, answers, rows, told=told)
+        for note in found.notes:
+            _LOG.warning("%s, in the newest window: %s", name, note)
         mine = found.files()
         files |= {f"{name}.{file}": content for file, content in mine.items()}
         frames["models"].append(_told(name, found, read, answers, rows))
@@ -106,6 +108,15 @@ def train(study: Study, scope: str) -> Made:
         "importance": pd.DataFrame(gains, index=training.kept(told, where="the newest window")),
         "selection": told.rename_axis("feature").to_frame("selection"),
     }, files
+
+
+def _window(
+    study: Study, table: pd.DataFrame, labels: pd.DataFrame
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Labels on the rows of the matrix, and the rows of the newest training window."""
+    answers, there = validation.aligned(table, labels)
+    held = study.params.validation
+    return answers, newest(answers, there, None if held.expanding else held.train)
 
 
 def newest(answers: pd.DataFrame, there: np.ndarray, length: int | None) -> np.ndarray:
@@ -151,6 +162,10 @@ def validate(study: Study, scope: str, running: Session) -> Made:
     table = study.artifact("features", scope).table("features")
     answers = study.artifact("labeling", scope).table("labels")
     identity = study.identity("validation", scope)["identity"]
+    by = _shifts(study, table, answers)
+    if study.params.labeling.target in training.CLASSIFICATION_TARGETS:
+        full, rows = _window(study, table, answers)
+        check_classes(full["label"].to_numpy()[rows], where="the newest training window")
     walk = validation.walk(
         table,
         answers,
@@ -164,12 +179,14 @@ def validate(study: Study, scope: str, running: Session) -> Made:
     )
     made = _judged(study, scope, walk) | {
         "folds": validation.folds(table, answers, study.splits),
-        "placebo": _placebo(study, table, answers),
+        "placebo": _placebo(study, table, answers, by),
         "paths": _paths(study, table, answers),
     }
     _record_trials(study, walk, identity)
+    for words in notes(walk.fits):
+        _LOG.warning("%s", words)
     if scope == RESEARCH:  # nobody reads of the holdout in the database
-        _record_features(study, made)
+        record_features(study, made)
         register(study, made["scores"])
     return made, {}
 
@@ -298,18 +315,32 @@ def _features(
     }
 
 
-def _placebo(study: Study, table: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
-    """One booster, or the first model, on labels shifted in a circle."""
-    asked, held = study.params.training, study.params.validation
-    own, chosen = models(study), _chosen(study)
+def _shifts(study: Study, table: pd.DataFrame, answers: pd.DataFrame) -> list[int]:
+    """Shifts of the placebos, each with something to learn in every fold."""
+    count, seed = study.params.validation.placebos, study.params.training.seed
     least = max(looked_back(study, table), study.params.labeling.horizon)
-    by = validation.shifts(answers, held.placebos, least=least, seed=asked.seed)
+    by = validation.shifts(answers, count, least=least, seed=seed)
+    validation.check_shifts(table, answers, _mimics(study), study.splits, by=by)
+    return by
+
+
+def _mimics(study: Study) -> dict[str, training.Model]:
+    """The model of placebos and its baseline."""
+    own = models(study)
+    return {name: own[name] for name in (_chosen(study), "MAJORITY")}
+
+
+def _placebo(
+    study: Study, table: pd.DataFrame, answers: pd.DataFrame, by: list[int]
+) -> pd.DataFrame:
+    """One booster, or the first model, on labels shifted in a circle."""
     return validation.placebo(
         table,
         answers,
-        {name: own[name] for name in (chosen, "MAJORITY")},
+        _mimics(study),
         study.splits,
         by=by,
+        pooled=study.params.training.pooled,
         metric=validation.HEADLINE[study.params.labeling.target],
         recipe=recipe(study),
         **drawn(study),
@@ -348,39 +379,3 @@ def _record_trials(study: Study, walk: validation.Walk, identity: str) -> None:
         study.store.ledger.record(
             study.configuration() | {"trial": about}, series=seen, artifact=identity
         )
-
-
-def _record_features(study: Study, made: dict[str, pd.DataFrame]) -> None:
-    """What the features were worth into the database, after proof that none reads the future."""
-    identity, chosen = study.identity("validation")["identity"], made["selection"].iloc[-1]
-    worth = dict(list(made["permutation"].groupby(level="model_id")))
-    rows = {}
-    for name, alone in made["information"].iterrows():
-        own = features.CATALOG[name]
-        by_model = {model: _known(part.loc[(model, name)]) for model, part in worth.items()}
-        rows[name] = {
-            "family": own.family,
-            "description": own.description,
-            "warmup": own.warmup,
-            "importance": {"models": by_model, "alone": _known(alone), "validation": identity},
-            "active": chosen[name] == training.KEPT,
-        }
-    _prove(list(rows))
-    table, moment = pd.DataFrame.from_dict(rows, orient="index"), pd.Timestamp.now("UTC")
-    study.store.write_features(table, leak_checked_at=moment)
-
-
-def _known(row: pd.Series) -> dict[str, float | None]:
-    """A row of numbers as JSON can say it."""
-    return {name: float(value) if pd.notna(value) else None for name, value in row.items()}
-
-
-def _prove(names: list[str]) -> None:
-    """Refuse features that read the future, all of them at once."""
-    bars = causality.enough_bars(max(features.CATALOG[name].warmup for name in names))
-    reads = any(features.CATALOG[name].reads_news for name in names)
-    causality.check(
-        lambda seen, news=None: features.build(seen, names, news),
-        bars,
-        news=causality.probe_news(bars) if reads else None,
-    ).require("a feature")

@@ -1,6 +1,7 @@
-"""Trained models into the registry: their files, what they read, and their scores.
+"""What was trained, into the database: models with files and scores, features with their worth.
 
-A model's scores are those of its walk-forward predictions, never of rows it has seen.
+Scores are those of walk-forward predictions, never of rows that a model has seen; a feature is
+entered after proof that it does not read the future.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from signalkit import causality, features
 from signalkit.lineage import digest
+from signalkit.training import KEPT
 from signalkit.training.recipe import RECIPE
 
 if TYPE_CHECKING:
@@ -72,3 +75,52 @@ def _scores(scores: pd.DataFrame | None, model: str) -> dict[str, float]:
         return {}
     found = scores.loc[model, "value"].rename(_COLUMNS).to_dict()
     return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def record_features(study: Study, made: dict[str, pd.DataFrame]) -> None:
+    """What the features were worth into the database, after proof that none reads the future.
+
+    Parameters
+    ----------
+    study : Study
+        Whose validation it is.
+    made : dict of str to DataFrame
+        Its tables `permutation`, `information` and `selection`.
+
+    Raises
+    ------
+    LeakError
+        If a feature reads the future; then nothing is written.
+    """
+    identity, chosen = study.identity("validation")["identity"], made["selection"].iloc[-1]
+    worth = dict(list(made["permutation"].groupby(level="model_id")))
+    rows = {}
+    for name, alone in made["information"].iterrows():
+        own = features.CATALOG[name]
+        by_model = {model: _known(part.loc[(model, name)]) for model, part in worth.items()}
+        rows[name] = {
+            "family": own.family,
+            "description": own.description,
+            "warmup": own.warmup,
+            "importance": {"models": by_model, "alone": _known(alone), "validation": identity},
+            "active": chosen[name] == KEPT,
+        }
+    _prove(list(rows))
+    table, moment = pd.DataFrame.from_dict(rows, orient="index"), pd.Timestamp.now("UTC")
+    study.store.write_features(table, leak_checked_at=moment)
+
+
+def _known(row: pd.Series) -> dict[str, float | None]:
+    """A row of numbers as JSON can say it."""
+    return {name: float(value) if pd.notna(value) else None for name, value in row.items()}
+
+
+def _prove(names: list[str]) -> None:
+    """Refuse features that read the future, all of them at once."""
+    bars = causality.enough_bars(max(features.CATALOG[name].warmup for name in names))
+    reads = any(features.CATALOG[name].reads_news for name in names)
+    causality.check(
+        lambda seen, news=None: features.build(seen, names, news),
+        bars,
+        news=causality.probe_news(bars) if reads else None,
+    ).require("a feature")

@@ -10,6 +10,8 @@ from signalkit import features, validation
 from signalkit.training import ENSEMBLE
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from signalkit.study.study import Study
 
 
@@ -101,9 +103,7 @@ def _models(study: Study) -> list[str]:
             f"{model} failed in {count} fold{'s' if count != 1 else ''}, the others go on without"
             f" it there: {rows['failed'].iloc[0]}."
         )
-    notes = fits.explode("notes").dropna(subset=["notes"])
-    for (model, note), rows in notes.groupby(["model_id", "notes"]):
-        told.append(f"{model}, in {rows['fold'].nunique()} folds: {note}.")
+    told += [f"{words}." for words in notes(fits)]
     stood = len(study.evidence("stood"))
     if stood:
         told.append(
@@ -111,6 +111,16 @@ def _models(study: Study) -> list[str]:
             " confidence."
         )
     return told + _placebo(study)
+
+
+def notes(fits: pd.DataFrame) -> list[str]:
+    """What the recipe could not do, once a model, with the number of folds."""
+    told = fits.reset_index().explode("notes").dropna(subset=["notes"])
+    counts = told.groupby(["model_id", "notes"])["fold"].nunique()
+    return [
+        f"{model}, in {count} fold{'s' if count != 1 else ''}: {note}"
+        for (model, note), count in counts.items()
+    ]
 
 
 def _placebo(study: Study) -> list[str]:

@@ -11,7 +11,6 @@ Source: López de Prado, Advances in Financial Machine Learning (2018), sections
 from __future__ import annotations
 
 import json
-import logging
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -29,7 +28,6 @@ from signalkit.training.contract import Model, saved
 from signalkit.training.selection import kept, select
 from signalkit.training.tuning import Tuned, tune
 
-_LOG = logging.getLogger(__name__)
 # the file beside a model that says how it is used
 RECIPE = "recipe.json"
 
@@ -343,7 +341,6 @@ class Recipe:
         try:
             found = calibrator(self.calibration).fit(shares, labels["label"].to_numpy()[tail])
         except DataError as refused:
-            _LOG.warning("%s is not calibrated: %s", model.model_type, refused)
             return None, [f"not calibrated: {refused}"]
         return found, []
 

@@ -8,7 +8,7 @@ from signalkit.validation.drift import drift, ks, moved, psi
 from signalkit.validation.evidence import by_fold, comparable, fit_inside, scores
 from signalkit.validation.features import agreement, importance, information, left_out
 from signalkit.validation.paths import paths
-from signalkit.validation.placebo import placebo, shifted, shifts
+from signalkit.validation.placebo import check_shifts, placebo, shifted, shifts
 from signalkit.validation.reliability import (
     calibration_scores,
     coverage_table,
@@ -32,6 +32,7 @@ __all__ = [
     "breakdown",
     "by_fold",
     "calibration_scores",
+    "check_shifts",
     "comparable",
     "comparison",
     "coverage_table",

@@ -22,7 +22,7 @@ from signalkit.splits import WalkForward
 from signalkit.training import Recipe
 from signalkit.training.contract import Model
 from signalkit.validation.evidence import BASELINE, scores
-from signalkit.validation.walkforward import walk_forward
+from signalkit.validation.walkforward import check, walk_forward
 
 
 def shifted(labels: pd.DataFrame, by: int) -> pd.DataFrame:
@@ -98,6 +98,31 @@ def shifts(labels: pd.DataFrame, count: int, *, least: int, seed: int) -> list[i
     return sorted(int(least + place) for place in drawn)
 
 
+def check_shifts(
+    features: pd.DataFrame,
+    labels: pd.DataFrame,
+    models: Mapping[str, Model],
+    splits: WalkForward,
+    *,
+    by: Sequence[int],
+) -> None:
+    """Refuse shifts that leave a fold nothing to learn, before anything is fitted.
+
+    Raises
+    ------
+    DataError
+        With the shift, the fold and what it lacks.
+    """
+    for shift in by:
+        try:
+            check(features, shifted(labels, shift), models, splits)
+        except DataError as cause:
+            raise DataError(
+                f"a placebo, labels shifted by {shift} rows: {cause}; or ask for none with"
+                " validation.placebos: 0"
+            ) from None
+
+
 def placebo(
     features: pd.DataFrame,
     labels: pd.DataFrame,
@@ -108,6 +133,7 @@ def placebo(
     metric: str,
     block: int,
     recipe: Recipe | None = None,
+    pooled: bool = True,
     draws: int = 1000,
     level: float = 0.95,
     seed: int = 0,
@@ -116,7 +142,7 @@ def placebo(
 
     Parameters
     ----------
-    features, labels, splits, recipe
+    features, labels, splits, recipe, pooled
         As in `validation.walk_forward`.
     models : mapping of str to Model
         One model, and MAJORITY.
@@ -145,7 +171,7 @@ def placebo(
     rows = {}
     for shift in by:
         moved = shifted(labels, shift)
-        found = walk_forward(features, moved, models, splits, recipe=recipe)
+        found = walk_forward(features, moved, models, splits, recipe=recipe, pooled=pooled)
         table = scores(found, block=block, draws=draws, level=level, seed=seed, only=[metric])
         rows[shift] = table.loc[(names[0], metric)]
     columns = ["value", "low", "high", "gain", "gain_low", "gain_high", "p"]

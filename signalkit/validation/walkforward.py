@@ -228,6 +228,14 @@ def walk(
     return _walked(shared, splits, pooled=pooled, how=how or Run())
 
 
+def check(
+    features: pd.DataFrame, labels: pd.DataFrame, models: Mapping[str, Model], splits: WalkForward
+) -> None:
+    """Raise what `walk_forward` would raise before it fits anything."""
+    answers, rows = aligned(features, labels)
+    _Plan(Shared(features, answers, models, Recipe(), None), splits, rows, True, Run())
+
+
 @dataclass
 class _Plan:
     """The jobs of a walk, made while it runs, and what each fold's selection said."""

@@ -7,7 +7,7 @@ import pytest
 from signalkit import training
 from signalkit.errors import DataError, ParamsError
 from signalkit.splits import WalkForward
-from signalkit.validation import placebo, scores, shifted, shifts, walk_forward
+from signalkit.validation import check_shifts, placebo, scores, shifted, shifts, walk_forward
 
 HOUR = pd.Timedelta(1, "h")
 SPLITS = WalkForward(80, 60)
@@ -187,6 +187,18 @@ def test_no_shift_gives_an_empty_table_with_its_columns():
     got = placebo(*walks(), models("XGBOOST", "MAJORITY"), SPLITS, by=[], metric="auc", block=8)
     assert got.empty
     assert list(got) == ["model_id", "value", "low", "high", "gain", "gain_low", "gain_high", "p"]
+
+
+def test_a_shift_that_leaves_a_fold_one_class_is_named_with_the_way_out():
+    features, labels = walks()
+    clock = features.index.get_level_values("time").unique()
+    early = labels.index.get_level_values("time") < clock[60]
+    rare = labels.assign(label=np.where(early, labels["label"], 0.0))
+    own = models("XGBOOST", "MAJORITY")
+    says = r"a placebo, labels shifted by 100 rows: fold 0 has one class to learn from: all"
+    with pytest.raises(DataError, match=rf"{says}.*; or ask for none with validation\.placebos"):
+        check_shifts(features, rare, own, SPLITS, by=[100])
+    assert check_shifts(features, labels, own, SPLITS, by=[100]) is None
 
 
 @pytest.mark.parametrize(
