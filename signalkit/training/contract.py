@@ -82,7 +82,8 @@ class Model(ABC):
         features : DataFrame of shape (n_rows, n_features)
             The whole matrix.
         labels : DataFrame of shape (n_rows, 2)
-            `label` and `known_at`, NaN and NaT where there is no label.
+            `label` and `known_at` on the matrix's own rows, NaN and NaT where there is no
+            label: `labels.reindex(features.index)`.
         rows : array of int
             Positions to learn from.
         sample_weight : array of shape (len(rows),), optional
@@ -94,8 +95,15 @@ class Model(ABC):
         Raises
         ------
         DataError
-            If a row has no label, there are no rows, or the model's library refuses them.
+            If the labels are not on the matrix's rows, a row has no label, there are no rows,
+            or the model's library refuses them.
         """
+        if labels.index is not features.index and not labels.index.equals(features.index):
+            raise DataError(
+                f"{self.model_type}: the {len(labels)} labels are not on the {len(features)} rows"
+                " of the features, so positions would mean other bars; use"
+                " labels.reindex(features.index)"
+            )
         for asked in (rows,) if watch is None else (rows, watch):
             answers = labels["label"].to_numpy()[asked]
             if not len(asked) or not np.isfinite(answers).all():

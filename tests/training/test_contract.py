@@ -221,3 +221,14 @@ def test_parameters_keep_their_defaults_unless_set():
     assert model.params["depth"] == 5
     assert model.params["rounds"] == training.XGBoost.defaults["rounds"] == 100
     assert training.XGBoost.defaults["depth"] == 3
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+@pytest.mark.parametrize("change", [lambda a: a.iloc[60:], lambda a: a.iloc[::-1]])
+def test_labels_that_are_not_on_the_rows_of_the_features_are_refused(model_type, change):
+    features, labels = table()
+    # positions would lead to labels of other bars, of later ones where the first are missing
+    with pytest.raises(DataError, match=r"are not on the 400 rows of the features.*reindex"):
+        quick(model_type).fit(features, change(labels), FIT[:200])
+    again = change(labels).reindex(features.index)
+    assert quick(model_type).fit(features, again, FIT[60:]).predict(features, ASKED).shape == (40,)
