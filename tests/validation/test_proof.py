@@ -1,11 +1,13 @@
 """proof.py: every stage passes, every stage does something, and each kind of leak is caught."""
 
+import re
 from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from signalkit import ROOT
 from signalkit.errors import DataError
 from signalkit.training import Recipe, prediction_sets, select
 from signalkit.training.linear import Logistic
@@ -38,6 +40,13 @@ def test_no_stage_reads_what_it_could_not_know(table):
     assert (table["difference"] == 0).all()
     assert table["first"].isna().all()
     assert (table["probes"] > 0).all()
+
+
+def test_the_page_on_leakage_has_a_row_of_every_stage(table):
+    text = (ROOT / "docs" / "leakage.md").read_text()
+    told = re.findall(r"^\| ([^|]+) \| ([^|]+) \| (\d+) \|$", text, re.MULTILINE)
+    made = zip(table.index, table["poisoned"], table["probes"].astype(str), strict=True)
+    assert told == list(made)
 
 
 @pytest.mark.parametrize(
