@@ -14,9 +14,10 @@ from signalkit.validation.reliability import (
     coverage_table,
     reliability_table,
 )
+from signalkit.validation.rows import aligned, folds
 from signalkit.validation.stability import decay, stability
 from signalkit.validation.verdict import HEADLINE, verdict, words
-from signalkit.validation.walkforward import Run, Walk, aligned, folds, walk, walk_forward
+from signalkit.validation.walkforward import Run, Walk, walk, walk_forward
 
 __all__ = [
     "HEADLINE",

@@ -17,7 +17,7 @@ import pandas as pd
 
 from signalkit.errors import DataError, ParamsError
 from signalkit.splits import WalkForward
-from signalkit.validation.walkforward import aligned
+from signalkit.validation.rows import aligned
 
 BINS = 10
 # the share that an empty bin is taken to have

@@ -17,7 +17,7 @@ from signalkit.training import Recipe
 from signalkit.training.contract import Model
 from signalkit.validation.evidence import score_once
 from signalkit.validation.jobs import Job, Shared, run
-from signalkit.validation.walkforward import aligned
+from signalkit.validation.rows import aligned
 
 
 def paths(

@@ -12,7 +12,7 @@ from signalkit.errors import DataError
 from signalkit.training import Recipe, prediction_sets, select
 from signalkit.training.linear import Logistic
 from signalkit.validation import proof
-from signalkit.validation.walkforward import aligned
+from signalkit.validation.rows import aligned
 
 
 @pytest.fixture(autouse=True, scope="module")
