@@ -144,9 +144,13 @@ def _told(
 
 
 def session(study: Study, scope: str) -> Session:
-    """The session in which a study's models are validated; it ends when the result is stored."""
+    """The session in which a study's models are validated; it ends when the result is stored.
+
+    None is opened for what cannot be learned from.
+    """
     table = study.artifact("features", scope).table("features")
     answers, asked = study.artifact("labeling", scope).table("labels"), study.params.training
+    _check(study, table, answers)
     symbols = 1 if asked.pooled else table.index.unique("symbol").size
     jobs = len(validation.folds(table, answers, study.splits)) * len(models(study)) * symbols
     identity = study.identity("validation", scope)["identity"]
@@ -162,10 +166,6 @@ def validate(study: Study, scope: str, running: Session) -> Made:
     table = study.artifact("features", scope).table("features")
     answers = study.artifact("labeling", scope).table("labels")
     identity = study.identity("validation", scope)["identity"]
-    by = _shifts(study, table, answers)
-    if study.params.labeling.target in training.CLASSIFICATION_TARGETS:
-        full, rows = _window(study, table, answers)
-        check_classes(full["label"].to_numpy()[rows], where="the newest training window")
     walk = validation.walk(
         table,
         answers,
@@ -179,7 +179,7 @@ def validate(study: Study, scope: str, running: Session) -> Made:
     )
     made = _judged(study, scope, walk) | {
         "folds": validation.folds(table, answers, study.splits),
-        "placebo": _placebo(study, table, answers, by),
+        "placebo": _placebo(study, table, answers),
         "paths": _paths(study, table, answers),
     }
     _record_trials(study, walk, identity)
@@ -315,13 +315,20 @@ def _features(
     }
 
 
+def _check(study: Study, table: pd.DataFrame, answers: pd.DataFrame) -> None:
+    """There must be something to learn in the newest window and in every placebo."""
+    if study.params.labeling.target in training.CLASSIFICATION_TARGETS:
+        full, rows = _window(study, table, answers)
+        check_classes(full["label"].to_numpy()[rows], where="the newest training window")
+    by = _shifts(study, table, answers)
+    validation.check_shifts(table, answers, _mimics(study), study.splits, by=by)
+
+
 def _shifts(study: Study, table: pd.DataFrame, answers: pd.DataFrame) -> list[int]:
-    """Shifts of the placebos, each with something to learn in every fold."""
+    """Bars by which the labels of each placebo are shifted."""
     count, seed = study.params.validation.placebos, study.params.training.seed
     least = max(looked_back(study, table), study.params.labeling.horizon)
-    by = validation.shifts(answers, count, least=least, seed=seed)
-    validation.check_shifts(table, answers, _mimics(study), study.splits, by=by)
-    return by
+    return validation.shifts(answers, count, least=least, seed=seed)
 
 
 def _mimics(study: Study) -> dict[str, training.Model]:
@@ -330,16 +337,14 @@ def _mimics(study: Study) -> dict[str, training.Model]:
     return {name: own[name] for name in (_chosen(study), "MAJORITY")}
 
 
-def _placebo(
-    study: Study, table: pd.DataFrame, answers: pd.DataFrame, by: list[int]
-) -> pd.DataFrame:
+def _placebo(study: Study, table: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
     """One booster, or the first model, on labels shifted in a circle."""
     return validation.placebo(
         table,
         answers,
         _mimics(study),
         study.splits,
-        by=by,
+        by=_shifts(study, table, answers),
         pooled=study.params.training.pooled,
         metric=validation.HEADLINE[study.params.labeling.target],
         recipe=recipe(study),
