@@ -109,6 +109,10 @@ class Walked:
         whole = {path.parent.name for path in made if not path.name.startswith(".")}
         return {name for name in whole if not name.endswith(".selection")}
 
+    def stored(self):
+        """Whether the result is in the store."""
+        return len(list((self.data / "artifacts" / "validation").glob("[!.]*"))) == 1
+
     def sessions(self):
         """Status of each session, and how often it was taken up again."""
         with Store.open(self.data) as store:
@@ -170,6 +174,7 @@ def test_a_kill_around_the_storing_of_the_result_is_told_and_mended(
     status, first = walked.run(place=place)
     assert (status, len(first)) == (-signal.SIGKILL, JOBS)
     assert walked.sessions() == [("interrupted", 0)]
+    assert walked.stored() == (place == "after")
     status, again = walked.run()
     assert (status, again) == (0, [])
     assert walked.sessions() == [("completed", int(place == "before"))]
@@ -194,7 +199,10 @@ def test_walks_killed_at_random_moments_end_as_an_undisturbed_one(
             kept = walked.finished()
             if status == 0:
                 break
-            assert all(found[0] == "interrupted" for found in walked.sessions())
+            left = [found[0] for found in walked.sessions()]
+            # killed before there was a session, in it, or after the result was stored
+            assert left in ([], ["interrupted"], ["completed"])
+            assert left != ["completed"] or walked.stored()
         status, fits = walked.run()
         assert status == 0
         assert not kept & set(fits)
