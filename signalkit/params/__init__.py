@@ -13,8 +13,8 @@ from signalkit.params.sections import (
     News,
     Params,
     Simulator,
-    timestamp,
 )
+from signalkit.params.types import timestamp
 
 __all__ = [
     "SECTIONS",

@@ -10,8 +10,8 @@ from signalkit.params.sections import (
     Collection,
     Labeling,
     Params,
-    timestamp,
 )
+from signalkit.params.types import timestamp
 
 # share of a training window that may be set aside to stop and to calibrate on
 _MOST = 0.6
