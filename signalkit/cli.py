@@ -235,6 +235,33 @@ def train(*, walk_forward: bool, **asked: Any) -> None:
 
 
 @main.command()
+@click.argument("asked")
+def backtest(asked: str) -> None:
+    """Simulate the study of a PARAMS file, or a registered model by its number.
+
+    Trades go to the database, the configuration to the ledger of trials. A model is simulated
+    by its own walk-forward predictions, as its study asks.
+    """
+    from signalkit import params
+    from signalkit.store import Store
+    from signalkit.study import Study, study_of
+
+    if asked.isdigit():
+        with Store.open() as store:
+            model = store.models.find(int(asked))
+            sections = study_of(model, store.models.files(model.id))
+    else:
+        sections = params.read(Path(asked)).model_dump()
+    study = Study.open(**sections)
+    found = study.backtest()
+    bracket = found.table("bracket").drop(columns=["low_run", "high_run"])
+    click.echo(f"{bracket.round(4).to_string()}\n")
+    click.echo(f"{len(found.table('trades'))} trades of {study.params.study_name} are stored")
+    for words in study.words():
+        click.echo(words)
+
+
+@main.command()
 @click.argument("study_name")
 def verify(study_name: str) -> None:
     """Execute STUDY_NAME again in a clean process and compare every number with its report."""

@@ -1,18 +1,17 @@
-"""Round trips: fills of one symbol, from flat to flat or to the other side, as one trade.
+"""Fills and round trips as tables: from flat to flat or to the other side is one trade.
 
 The entry price is the mean of the fills that opened or enlarged the position, the exit
 price that of the fills that reduced it, weighted by units. A fill that turns the position
-over closes one trade and opens the next, and its fee is shared by units.
+over closes one trade and opens the next, and its costs are shared by units.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
+from numba import njit
 
-from signalkit.costs import BPS
+from signalkit.backtesting.account import DUST, OPEN, REASONS, SIGNAL
 
 TRADE_COLUMNS = [
     "symbol",
@@ -30,106 +29,158 @@ TRADE_COLUMNS = [
     "return",
     "exit_reason",
 ]
-# a rest this small against what was held is rounding, not a position
-_DUST = 1e-12
+_REVERSAL = REASONS.index("reversal")
+# a trade while it is made, by number: what it is, when, and what went in and out
+_WIDTH = 13
+_SYMBOL, _SIDE, _DECIDED, _ENTERED, _EXITED, _REASON = range(6)
+_IN, _IN_VALUE, _OUT, _OUT_VALUE, _FEE, _SLIPPAGE, _CARRY = range(6, _WIDTH)
 
 
-@dataclass
-class _Open:
-    """A trade that is not closed yet."""
+@njit(cache=True)
+def _take(trade, change, fill, share):  # noqa: ANN001, ANN202 - numba
+    """A fill, or a share of one, into a trade."""
+    value = abs(change) * fill[3]
+    if change * trade[_SIDE] > 0.0:
+        trade[_IN] += abs(change)
+        trade[_IN_VALUE] += value
+    else:
+        trade[_OUT] += abs(change)
+        trade[_OUT_VALUE] += value
+    trade[_FEE] += fill[7] * share
+    trade[_SLIPPAGE] += change * (fill[3] - fill[4])
 
-    decided: int
-    entered: int
-    side: float
-    units: float = 0.0
-    entry_units: float = 0.0
-    entry_value: float = 0.0
-    exit_units: float = 0.0
-    exit_value: float = 0.0
-    fee: float = 0.0
-    slippage: float = 0.0
 
-    def add(self, change: float, price: float, quote: float, fee_bps: float) -> None:
-        """Take a fill, or a part of one, into the trade."""
-        if change * self.side > 0:
-            self.entry_units += abs(change)
-            self.entry_value += abs(change) * price
-        else:
-            self.exit_units += abs(change)
-            self.exit_value += abs(change) * price
-        self.units += change
-        self.fee += abs(change) * price * fee_bps * BPS
-        self.slippage += abs(change) * abs(price - quote)
+@njit(cache=True)
+def _open(trade, fill):  # noqa: ANN001, ANN202 - numba
+    """Begin a trade with a fill that found its symbol flat or turned it over."""
+    trade[:] = 0.0
+    trade[_SYMBOL], trade[_SIDE] = fill[1], 1.0 if fill[2] > 0.0 else -1.0
+    trade[_DECIDED], trade[_ENTERED] = fill[5], fill[0]
+
+
+@njit(cache=True)
+def _trips(fills, last, carry):  # noqa: ANN001, ANN202 - numba
+    """Trades as rows of numbers, those still open at the end."""
+    n_symbols, count = len(last), 0
+    out = np.empty((len(fills) + n_symbols, _WIDTH))
+    units, current = np.zeros(n_symbols), np.zeros((n_symbols, _WIDTH))
+    for i in range(len(fills)):
+        fill = fills[i]
+        s, change = int(fill[1]), fill[2]
+        before, trade = units[s], current[s]
+        after = before + change
+        if abs(after) <= DUST * abs(before):
+            after = 0.0
+        units[s] = after
+        turned = before * after < 0.0
+        if before == 0.0:
+            _open(trade, fill)
+        trade[_CARRY] += fill[8]
+        share = abs(before) / abs(change) if turned else 1.0
+        _take(trade, -before if turned else change, fill, share)
+        if after == 0.0 or turned:
+            trade[_EXITED] = fill[0]
+            trade[_REASON] = _REVERSAL if turned and fill[9] == SIGNAL else fill[9]
+            out[count] = trade
+            count += 1
+        if turned:
+            _open(trade, fill)
+            _take(trade, after, fill, 1.0 - share)
+    for s in range(n_symbols):
+        if units[s] != 0.0:
+            trade = current[s]
+            trade[_OUT] += abs(units[s])
+            trade[_OUT_VALUE] += abs(units[s]) * last[s]
+            trade[_CARRY] += carry[s]
+            trade[_EXITED], trade[_REASON] = -1, OPEN
+            out[count] = trade
+            count += 1
+    return out[:count]
 
 
 def round_trips(
-    fills: np.ndarray, close: pd.DataFrame, fee_bps: float, *, ruin: int = -1
+    fills: np.ndarray,
+    times: pd.DatetimeIndex,
+    symbols: pd.Index,
+    *,
+    last: np.ndarray,
+    carry: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Trades of a simulation.
 
     Parameters
     ----------
-    fills : array of shape (n_fills, >= 6)
-        Bar, symbol, units (signed), slipped price, quoted price, deciding bar.
-    close : DataFrame of shape (n_bars, n_symbols)
-        Closes, NaN where a symbol has no bar.
-    fee_bps : float
-        Fee a side.
-    ruin : int
-        Bar at which the account was closed, -1 if it was not.
+    fills : array of shape (n_fills, 10)
+        In order of time; the columns are those of `account.FILL`.
+    times : DatetimeIndex of shape (n_bars,)
+        Bar ends.
+    symbols : Index of shape (n_symbols,)
+        Names.
+    last : array of shape (n_symbols,)
+        Prices that open positions count as sold at.
+    carry : array of shape (n_symbols,), optional
+        Funding and borrow that each open position has paid since its last fill.
 
     Returns
     -------
     DataFrame
         One row a trade in order of entry: the columns of the trades table and
-        `decided_at`, the bar end that asked for it. `pnl` is after fee and slippage, in
-        starting capitals; `return` is pnl over the entry's notional. A trade still open
-        has no exit time and exit_reason `open`; what is left of it counts as sold at the last
-        close. One that ruin closed, at that bar's close, has exit_reason `liquidation`.
+        `decided_at`, the bar end that asked for it. `pnl` is after fee, slippage and funding
+        (which holds borrow too), in starting capitals; `return` is pnl over the entry's
+        notional. A trade still open has no exit time and exit_reason `open`; what is left of
+        it counts as sold at the last price.
     """
-    last = close.ffill().iloc[ruin].to_numpy()
-    rows = []
-    for s, symbol in enumerate(close.columns):
-        trade: _Open | None = None
-        for t, _, change, price, quote, decided, *_ in fills[fills[:, 1] == s]:
-            if trade is None:
-                trade = _Open(int(decided), int(t), np.sign(change))
-            closing = -trade.units if trade.units * (trade.units + change) < 0 else change
-            trade.add(closing, price, quote, fee_bps)
-            if abs(trade.units) <= _DUST * trade.entry_units:
-                reason = "signal" if closing == change else "reversal"
-                rows.append(_row(trade, symbol, close.index, int(t), reason))
-                trade = None
-            if closing != change:
-                trade = _Open(int(decided), int(t), np.sign(change))
-                trade.add(change - closing, price, quote, fee_bps)
-        if trade is not None:
-            trade.exit_value += abs(trade.units) * last[s]
-            trade.exit_units += abs(trade.units)
-            how = (None, "open") if ruin < 0 else (ruin, "liquidation")
-            rows.append(_row(trade, symbol, close.index, *how))
-    table = pd.DataFrame(rows, columns=TRADE_COLUMNS)
-    return table.sort_values(["entry_time", "symbol"], ignore_index=True)
+    paid = np.zeros(len(symbols)) if carry is None else carry
+    found = _trips(fills, np.ascontiguousarray(last), paid)
+    found = found[np.lexsort((found[:, _SYMBOL], found[:, _ENTERED]))]
+    symbol, side, decided, entered, exited, reason = found[:, :6].T
+    units, bought, sold_units, sold, fee, slippage, funding = found[:, 6:].T
+    pnl = side * (sold - bought) - fee - funding
+    columns = {
+        "symbol": symbols.take(symbol.astype(int)),
+        "side": pd.Index(["short", "long"]).take((side > 0).astype(int)),
+        "decided_at": times.take(decided.astype(int)),
+        "entry_time": times.take(entered.astype(int)),
+        "exit_time": times.take(exited.astype(int), allow_fill=True, fill_value=pd.NaT),
+        "entry_price": bought / units,
+        "exit_price": sold / sold_units,
+        "size": units,
+        "fee": fee,
+        "slippage": slippage,
+        "funding": funding,
+        "pnl": pnl,
+        "return": np.divide(pnl, bought, out=np.full_like(pnl, np.nan), where=bought != 0),
+        "exit_reason": pd.Index(REASONS).take(reason.astype(int)),
+    }
+    return pd.DataFrame(columns, columns=TRADE_COLUMNS)
 
 
-def _row(
-    trade: _Open, symbol: str, times: pd.DatetimeIndex, exited: int | None, reason: str
-) -> tuple[object, ...]:
-    """A finished trade as a row of the table."""
-    pnl = trade.side * (trade.exit_value - trade.entry_value) - trade.fee
-    return (
-        symbol,
-        "long" if trade.side > 0 else "short",
-        times[trade.decided],
-        times[trade.entered],
-        pd.NaT if exited is None else times[exited],
-        trade.entry_value / trade.entry_units,
-        trade.exit_value / trade.exit_units,
-        trade.entry_units,
-        trade.fee,
-        trade.slippage,
-        0.0,
-        pnl,
-        pnl / trade.entry_value,
-        reason,
-    )
+def fill_table(fills: np.ndarray, times: pd.DatetimeIndex, symbols: pd.Index) -> pd.DataFrame:
+    """Fills of a simulation, in the order in which they came.
+
+    Parameters
+    ----------
+    fills, times, symbols
+        As in `round_trips`.
+
+    Returns
+    -------
+    DataFrame
+        `symbol`, `time`, `units` (negative for a sell), `price` (slipped), `quote`,
+        `decided_at`, `equity` (of the account at the quotes), `fee`, `slippage` (both in
+        starting capitals) and `reason` (`trim` where a cap was outgrown).
+    """
+    bar, symbol, units, price, quote, decided, equity, fee, _, reason = fills.T
+    columns = {
+        "symbol": symbols.take(symbol.astype(int)),
+        "time": times.take(bar.astype(int)),
+        "units": units,
+        "price": price,
+        "quote": quote,
+        "decided_at": times.take(decided.astype(int)),
+        "equity": equity,
+        "fee": fee,
+        "slippage": units * (price - quote),
+        "reason": pd.Index(REASONS).take(reason.astype(int)),
+    }
+    return pd.DataFrame(columns)

@@ -16,7 +16,15 @@ from signalkit.metrics.classes import (
 from signalkit.metrics.coefficients import LEAST_SYMBOLS, coefficients, information
 from signalkit.metrics.numbers import REGRESSION, Regressor, regression, regressor
 from signalkit.metrics.rows import Scorer
-from signalkit.metrics.wealth import drawdown, returns
+from signalkit.metrics.wealth import (
+    against,
+    drawdown,
+    from_moments,
+    moments,
+    returns,
+    risk,
+    underwater,
+)
 
 # scores of which less is better
 LESS_IS_BETTER = frozenset({"log_loss", "brier", "ece", "mse", "mae"})
@@ -31,15 +39,20 @@ __all__ = [
     "Classifier",
     "Regressor",
     "Scorer",
+    "against",
     "brier_parts",
     "classification",
     "classifier",
     "coefficients",
     "drawdown",
+    "from_moments",
     "information",
     "matthews",
+    "moments",
     "regression",
     "regressor",
     "reliability",
     "returns",
+    "risk",
+    "underwater",
 ]

@@ -24,6 +24,7 @@ def broken_rules(params: Params) -> Iterator[tuple[str, str]]:
     yield from _source_rules(params.collection)
     yield from _label_rules(params.labeling)
     yield from _direction_rules(params)
+    yield from _voice_rules(params)
     yield from _order_rules(params)
 
 
@@ -106,10 +107,34 @@ def _direction_rules(params: Params) -> Iterator[tuple[str, str]]:
         )
 
 
+def _voice_rules(params: Params) -> Iterator[tuple[str, str]]:
+    """Voices that there are, bounds that hold the threshold, counts that can be reached."""
+    asked, fusion = params.signals, params.signals.fusion
+    there = ["ENSEMBLE", *params.training.models]
+    for name in fusion.voices:
+        if name not in there:
+            yield "signals.fusion.voices", f"{name!r} is none of {', '.join(there)}"
+    spoken = len(fusion.voices) + len(fusion.rules)
+    if fusion.agree > spoken:
+        yield "signals.fusion.agree", f"{fusion.agree} of {spoken} voices cannot agree; add some"
+    if not asked.adapting.low <= asked.threshold <= asked.adapting.high:
+        yield (
+            "signals.threshold",
+            f"must lie from adapting.low {asked.adapting.low} to adapting.high"
+            f" {asked.adapting.high}, was {asked.threshold}",
+        )
+    known = {*fusion.voices, *fusion.rules}
+    for regime, weights in fusion.regime_weights.items():
+        for name in sorted(set(weights) - known):
+            yield f"signals.fusion.regime_weights.{regime}", f"{name!r} has no voice"
+
+
 def _order_rules(params: Params) -> Iterator[tuple[str, str]]:
     """Lists name things once; dates and windows follow one another."""
     asked, held = params.collection, params.validation
     lists = {"collection.symbols": asked.symbols, "training.models": params.training.models}
+    fusion = params.signals.fusion
+    lists |= {"signals.fusion.voices": fusion.voices, "signals.fusion.rules": fusion.rules}
     lists |= {f"features.{n}": getattr(params.features, n) for n in ("families", "names")}
     for name, found in lists.items():
         if len(set(found)) < len(found):

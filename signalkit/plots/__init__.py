@@ -4,7 +4,7 @@ In a notebook, Axes at the end of a cell are shown as a picture with a text alte
 the finding of the run and what the axes show.
 """
 
-from signalkit.plots.backtesting import plot_drawdown, plot_equity, plot_years
+from signalkit.plots.backtesting import plot_drawdown, plot_equity
 from signalkit.plots.collection import (
     plot_anomalies,
     plot_closes,
@@ -81,5 +81,4 @@ __all__ = [
     "plot_trials",
     "plot_uniqueness",
     "plot_widths",
-    "plot_years",
 ]

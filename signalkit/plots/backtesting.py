@@ -1,8 +1,7 @@
-"""Figures of notebook 06: equity, drawdown, years."""
+"""Figures of notebook 06 on the account itself: equity and drawdown."""
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -51,26 +50,3 @@ def plot_drawdown(drawdown: pd.DataFrame, *, finding: str, ax: Axes | None = Non
     legend(ax)
     shows = "Area chart of the drawdown of the strategy in percent, with that of buy and hold."
     return finish(ax, finding, shows)
-
-
-def plot_years(yearly: pd.DataFrame, *, finding: str, ax: Axes | None = None) -> Axes:
-    """Return of each calendar year, strategy beside buy and hold.
-
-    Parameters
-    ----------
-    yearly : DataFrame indexed by year
-        Columns `strategy` and `hold`, fractions.
-    finding : str
-        What the reader should see; the title.
-    ax : Axes, optional
-        Where to draw; a new figure if omitted.
-    """
-    ax = canvas(ax, height=2.8)
-    places = np.arange(len(yearly))
-    ax.bar(places - 0.2, 100 * yearly["strategy"], 0.4, color=BLUE, label="strategy, net of costs")
-    ax.bar(places + 0.2, 100 * yearly["hold"], 0.4, color=GREY, label="buy and hold")
-    ax.axhline(0, color="black", linewidth=0.7)
-    ax.set_xticks(places, yearly.index, rotation=0 if len(yearly) < 16 else 90)
-    ax.set(ylabel="return of the year (%)", xlabel="year")
-    legend(ax)
-    return finish(ax, finding, "Bar chart of yearly returns in percent, strategy and holding.")

@@ -21,6 +21,8 @@ from signalkit.plots.figure import (
     nothing,
 )
 
+# capitals so far apart need a log scale
+_WIDE = 3
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 
@@ -29,7 +31,7 @@ def plot_months(months: pd.DataFrame, *, finding: str, ax: Axes | None = None) -
 
     Parameters
     ----------
-    months : DataFrame indexed by year, columns 1 to 12
+    months : DataFrame indexed by year, twelve columns
         Fractions, NaN where there is no bar.
     finding : str
         What the reader should see; the title.
@@ -129,7 +131,8 @@ def plot_confidence(table: pd.DataFrame, *, finding: str, ax: Axes | None = None
     Parameters
     ----------
     table : DataFrame, a row a group from the least confident on
-        `return_mean low high` (fractions of the entry value), `hit_rate`, `n`, `confidence`.
+        `return_mean return_low return_high` (fractions of the entry value), `hit_rate`, `n`,
+        `confidence`.
     finding : str
         What the reader should see; the title.
     ax : Axes, optional
@@ -140,7 +143,9 @@ def plot_confidence(table: pd.DataFrame, *, finding: str, ax: Axes | None = None
         return nothing(ax, finding, **words)
     ax = canvas(ax, height=2.8)
     places = np.arange(len(table))
-    ax.vlines(places, 100 * table["low"], 100 * table["high"], color=BLUE, linewidth=1.2)
+    ax.vlines(
+        places, 100 * table["return_low"], 100 * table["return_high"], color=BLUE, linewidth=1.2
+    )
     ax.plot(places, 100 * table["return_mean"], "o", color=BLUE, label="mean, with interval")
     ax.axhline(0, color="black", linewidth=0.7)
     ax.set(**words)
@@ -170,7 +175,7 @@ def plot_bracket(equity: pd.DataFrame, *, finding: str, ax: Axes | None = None) 
     ax.fill_between(equity.index, low, high, color=BLUE, alpha=0.2, lw=0, label="all between")
     for name, colour in (("optimistic", GREEN), ("base", BLUE), ("pessimistic", ORANGE)):
         ax.plot(equity[name], color=colour, linewidth=1.0, label=f"{name} fills")
-    if (equity > 0).all(axis=None):
+    if (equity > 0).all(axis=None) and equity.max(axis=None) > _WIDE * equity.min(axis=None):
         log_axis(ax)
     ax.set(ylabel="capital (start = 1)", xlabel="bar end (UTC)")
     legend(ax)
@@ -184,7 +189,7 @@ def plot_capacity(table: pd.DataFrame, *, finding: str, ax: Axes | None = None) 
     Parameters
     ----------
     table : DataFrame indexed by capital, in quote currency
-        `return_annual` and `return_annual_hold`, fractions.
+        `return_annual`, a fraction.
     finding : str
         What the reader should see; the title.
     ax : Axes, optional
@@ -195,7 +200,6 @@ def plot_capacity(table: pd.DataFrame, *, finding: str, ax: Axes | None = None) 
         return nothing(ax, finding, **words)
     ax = canvas(ax, height=2.8)
     ax.plot(100 * table["return_annual"], "o-", color=BLUE, ms=4, label="strategy, with impact")
-    ax.plot(100 * table["return_annual_hold"], color=GREY, label="buy and hold")
     ax.axhline(0, color="black", linewidth=0.7)
     ax.set_xscale("log")
     ax.set(**words)

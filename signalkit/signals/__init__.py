@@ -4,7 +4,14 @@ from signalkit.signals.bets import Sizing, bet_size, kelly_odds, kelly_return, p
 from signalkit.signals.fusion import fuse, voice_weights
 from signalkit.signals.markov import filtered, markov_fits, markov_regime
 from signalkit.signals.regimes import volatility_regime
-from signalkit.signals.rulebook import RULES, Rule, features_of, register_rule, vote
+from signalkit.signals.rulebook import (
+    RULES,
+    Rule,
+    features_of,
+    find_rules,
+    register_rule,
+    vote,
+)
 from signalkit.signals.rules import stand_in, trend
 from signalkit.signals.sizing import target_weights, trailing_volatility
 from signalkit.signals.thresholds import threshold_path
@@ -16,6 +23,7 @@ __all__ = [
     "bet_size",
     "features_of",
     "filtered",
+    "find_rules",
     "fuse",
     "kelly_odds",
     "kelly_return",

@@ -1,7 +1,7 @@
 """A study: the stages in order, each read from the store where it was made before."""
 
-from signalkit.study.registry import register
+from signalkit.study.registry import register, study_of
 from signalkit.study.stages import STAGES
 from signalkit.study.study import Study
 
-__all__ = ["STAGES", "Study", "register"]
+__all__ = ["STAGES", "Study", "register", "study_of"]

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from signalkit import causality, features
+from signalkit.errors import StoreError
 from signalkit.lineage import digest
+from signalkit.store.models import Registered
 from signalkit.training import KEPT
 from signalkit.training.recipe import RECIPE
 
 if TYPE_CHECKING:
     from signalkit.study.study import Study
 
+# file of a model that holds the params of its study
+STUDY = "study.json"
 # names of our scores in the database
 _COLUMNS = {"f1": "f1_score"}
 
@@ -46,6 +51,7 @@ def register(study: Study, scores: pd.DataFrame | None = None) -> dict[str, int]
     for model in asked.training.models:
         mine = [name for name in names if name.startswith(f"{model}.")]
         files = {name.removeprefix(f"{model}."): made.path(name).read_bytes() for name in mine}
+        files[STUDY] = json.dumps(asked.model_dump(mode="json"), sort_keys=True).encode()
         metrics = _scores(scores, model)
         name = f"{asked.study_name}.{model}"
         own = {"training": made.identity, "name": name, "scores": sorted(metrics.items())}
@@ -67,6 +73,23 @@ def register(study: Study, scores: pd.DataFrame | None = None) -> dict[str, int]
             trained_to=row["to"],
         )
     return numbers
+
+
+def study_of(model: Registered, files: Mapping[str, bytes]) -> dict[str, Any]:
+    """Name and sections of the study of a registered model, with that model's voice alone.
+
+    Raises
+    ------
+    StoreError
+        If the model's files do not say what it was trained by.
+    """
+    if STUDY not in files:
+        raise StoreError(
+            f"model {model.id} ({model.name}) does not hold the params of its study; train it again"
+        )
+    asked = json.loads(files[STUDY])
+    fusion = asked["signals"]["fusion"] | {"voices": [model.model_type], "regime_weights": {}}
+    return asked | {"signals": asked["signals"] | {"fusion": fusion}}
 
 
 def _scores(scores: pd.DataFrame | None, model: str) -> dict[str, float]:

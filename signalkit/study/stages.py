@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from signalkit import backtesting, features, labeling, params, signals, training
+from signalkit import features, labeling, params, training
 from signalkit.bars import each_symbol
 from signalkit.errors import DataError
-from signalkit.study import inputs, learning
+from signalkit.study import inputs, learning, money
 
 if TYPE_CHECKING:
     from signalkit.store.sessions import Session
@@ -102,58 +102,6 @@ def _label(study: Study, scope: str) -> Made:
     return {"labels": labels}, {}
 
 
-def _weigh(study: Study, scope: str) -> Made:
-    """Positions that the ensemble's predictions ask for."""
-    found = study.artifact("validation", scope).table("predictions")
-    weights = signals.target_weights(
-        found.xs(training.ENSEMBLE, level="model_id"),
-        study.params.labeling.horizon,
-        says=study.params.labeling.says,
-        bars=study.panel(scope).index,
-        threshold=study.params.signals.threshold,
-        direction=study.params.signals.direction,
-        leverage=study.params.backtesting.max_leverage,
-    )
-    return {"weights": weights}, {}
-
-
-def _simulate(study: Study, scope: str) -> Made:
-    """The account that follows the positions; in the whole scope, on the holdout alone."""
-    weights, bars = study.artifact("signals", scope).table("weights"), study.panel(scope)
-    if scope == WHOLE:
-        weights = weights[weights.index.get_level_values("time") >= holdout_from(study.params)]
-    rules = study.params.backtesting.model_dump(exclude={"open_holdout"})
-    result = backtesting.simulate(bars, weights, **rules)
-    predictions = study.artifact("validation", scope).table("predictions")
-    trades = _attributed(result.trades, predictions)
-    study.store.write_trades(study.identity("backtesting", scope)["identity"], trades)
-    held = study.params.validation
-    sharpe = backtesting.sharpe_interval(
-        result,
-        study.periods_per_year,
-        block=study.block,
-        draws=held.draws,
-        level=held.level,
-        seed=study.params.training.seed,
-    )
-    return {
-        "equity": result.equity,
-        "returns": result.returns,
-        "positions": result.positions,
-        "trades": trades,
-        "statistics": backtesting.statistics(result, study.periods_per_year),
-        "sharpe": sharpe,
-    }, {}
-
-
-def _attributed(trades: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    """Trades with the prediction that caused each."""
-    causes = predictions.xs(training.ENSEMBLE, level="model_id")[["prediction", "confidence"]]
-    keys = pd.MultiIndex.from_frame(trades[["symbol", "decided_at"]])
-    found = causes.reindex(keys).reset_index(drop=True)
-    return trades.assign(model_id=training.ENSEMBLE).join(found)
-
-
 STAGES: dict[str, Stage] = {
     "collection": Stage(
         _collect,
@@ -198,23 +146,21 @@ STAGES: dict[str, Stage] = {
         learning.session,
     ),
     "signals": Stage(
-        _weigh,
-        ("signalkit.signals",),
-        lambda study: (
-            study.params.signals.model_dump()
-            | study.params.backtesting.model_dump(include={"max_leverage"})
-            | {"horizon": study.params.labeling.horizon, "says": study.params.labeling.says}
-        ),
-        ("validation",),
+        money.weigh,
+        ("signalkit.signals", "signalkit.features", "signalkit.labeling"),
+        money.signal_settings,
+        ("collection", "labeling", "validation"),
+        ("signalkit.study.money",),
     ),
     "backtesting": Stage(
-        _simulate,
-        ("signalkit.backtesting",),
+        money.simulate,
+        ("signalkit.backtesting", "signalkit.labeling"),
         lambda study: (
             study.params.backtesting.model_dump(exclude={"open_holdout"})
             | study.params.validation.model_dump(include={"draws", "level", "holdout_from"})
             | {"block": study.block, "seed": study.params.training.seed}
         ),
-        ("collection", "signals"),
+        ("collection", "validation", "signals"),
+        ("signalkit.study.money",),
     ),
 }

@@ -283,9 +283,12 @@ class Study:
         return self.artifact("signals").table("weights")
 
     def backtest(self) -> Artifact:
-        """The simulation: tables `equity positions trades statistics sharpe`.
+        """The simulation.
 
-        Seeing it is a trial: the configuration and its return series go to the ledger.
+        Tables of the account: `equity returns positions trades accounts statistics intervals`,
+        `months rolling attribution by_confidence by_regime by_model`; of what it could have
+        been: `sharpe sharpe_low bracket legal break_even capacity limits`. Seeing it is a
+        trial: the configuration and its return series go to the ledger.
         """
         return self._recorded(RESEARCH)
 
@@ -322,6 +325,7 @@ class Study:
         table = validation.verdict(
             self.evidence("scores"),
             self.backtest().table("sharpe"),
+            self.backtest().table("sharpe_low"),
             target=self.params.labeling.target,
             model=training.ENSEMBLE,
         )

@@ -84,8 +84,15 @@ def _data(study: Study) -> list[str]:
         target = study.params.labeling.target
         told.append(f"{target} says nothing of direction, so no position is taken.")
     if (study.signals()["weight"] < 0).any():
-        told.append("Short positions pay neither interest nor dividends here; cash earns none.")
+        told.append(_shorts(study.params.backtesting.borrow_bps))
     return told
+
+
+def _shorts(borrow_bps: float) -> str:
+    """What is left out of what a short position costs."""
+    if borrow_bps:
+        return "Short positions pay no dividends here; cash earns no interest."
+    return "Short positions pay neither interest nor dividends here; cash earns none."
 
 
 def _models(study: Study) -> list[str]:

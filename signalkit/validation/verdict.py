@@ -1,7 +1,8 @@
 """The verdict: one table and the words that follow from its numbers, never the reverse.
 
 An edge is claimed only when the prediction beats its baseline, the Sharpe ratio after costs
-beats holding, and that ratio is itself above 0, each by an interval that leaves out 0.
+beats holding, and that ratio is itself above 0, each by an interval that leaves out 0; the ratio
+at pessimistic fills too.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ SHOWN = {
     "target_volatility": ("mae",),
 }
 HEADLINE = {target: metrics[0] for target, metrics in SHOWN.items()}
+_LOW = "Sharpe ratio, annual, at pessimistic fills"
 _NAMES = {
     "auc_direction": "AUC, buys against sells",
     "auc": "AUC, mean over the classes",
@@ -35,7 +37,9 @@ _NAMES = {
 }
 
 
-def verdict(scores: pd.DataFrame, sharpe: pd.DataFrame, *, target: str, model: str) -> pd.DataFrame:
+def verdict(
+    scores: pd.DataFrame, sharpe: pd.DataFrame, low: pd.DataFrame, *, target: str, model: str
+) -> pd.DataFrame:
     """The verdict's table.
 
     Parameters
@@ -44,6 +48,8 @@ def verdict(scores: pd.DataFrame, sharpe: pd.DataFrame, *, target: str, model: s
         What `evidence.scores` gave.
     sharpe : DataFrame indexed by strategy, hold, difference
         What `backtesting.sharpe_interval` gave.
+    low : DataFrame indexed by strategy, hold, difference
+        The same at pessimistic fills.
     target, model : str
         Target variable and the model whose positions were simulated.
 
@@ -58,8 +64,9 @@ def verdict(scores: pd.DataFrame, sharpe: pd.DataFrame, *, target: str, model: s
         row = scores.loc[(model, metric)]
         lead = row[["gain", "gain_low", "gain_high"]].tolist()
         rows[_NAMES[metric]] = [*row[["value", "low", "high", "baseline"]], *lead]
-    strategy, hold, lead = (sharpe.loc[name] for name in ("strategy", "hold", "difference"))
-    rows[_NAMES[SHARPE]] = [*strategy, hold["value"], *lead]
+    for name, found in ((_NAMES[SHARPE], sharpe), (_LOW, low)):
+        strategy, hold, lead = (found.loc[part] for part in ("strategy", "hold", "difference"))
+        rows[name] = [*strategy, hold["value"], *lead]
     columns = ["value", "low", "high", "baseline", "lead", "lead_low", "lead_high"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns).astype(float)
     table["says"] = [_says(low, high) for low, high in table[["lead_low", "lead_high"]].to_numpy()]
@@ -92,8 +99,9 @@ def words(
         What `validation.alarm` says of scores that are too good; it takes the place of a word
         on their size.
     """
-    prediction, money = table.iloc[0], table.iloc[-1]
-    found = prediction["says"] == "better" and money["says"] == "better" and money["low"] > 0
+    prediction, money, worst = table.iloc[0], table.loc[_NAMES[SHARPE]], table.loc[_LOW]
+    found = (table.loc[[table.index[0], money.name, _LOW], "says"] == "better").all()
+    found = found and money["low"] > 0 and worst["low"] > 0
     # with one trial the interval above says as much
     lucky = luck["trials"] > 1 and not luck["deflated_sharpe"] >= level
     first = "An edge is seen: " if found and not lucky else "No edge is seen: "
@@ -104,7 +112,8 @@ def words(
         f" {prediction['low']:.3f} to {prediction['high']:.3f} against a baseline of"
         f" {prediction['baseline']:.3f}, and the Sharpe ratio after costs is"
         f" {money['value']:.2f} ({money['low']:.2f} to {money['high']:.2f}) against"
-        f" {money['baseline']:.2f} for holding."
+        f" {money['baseline']:.2f} for holding; at pessimistic fills it is {worst['value']:.2f}"
+        f" ({worst['low']:.2f} to {worst['high']:.2f})."
     )
     return [first, *(alarms or [_believable(table, level)]), *_luck(luck, level)]
 
@@ -160,7 +169,7 @@ def _believable(table: pd.DataFrame, level: float) -> str:
             f" {threshold.limit:.2f}, more than is known of markets; look for a leak before"
             " anything else."
         )
-    near = table.iloc[:-1]
+    near = table.drop(index=[_NAMES[SHARPE], _LOW])
     inside = near[near["says"] == "no difference seen"]
     return (
         "The scores are of a believable size:"

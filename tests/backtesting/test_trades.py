@@ -6,21 +6,35 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signalkit.backtesting.trades import TRADE_COLUMNS, round_trips
+from signalkit.backtesting.account import REASONS
+from signalkit.backtesting.trades import TRADE_COLUMNS, fill_table, round_trips
 
 TIMES = pd.date_range("2024-01-01", periods=8, freq="h", tz="UTC", name="time")
-CLOSE = pd.DataFrame({"A": np.arange(10.0, 18.0), "B": 50.0}, index=TIMES)
+LAST = np.array([17.0, 50.0])
+SIGNAL, STOP, BRAKE, RUIN = (REASONS.index(name) for name in ("signal", "stop", "brake", "ruin"))
 
 
-def trades(*fills, fee_bps=0.0, close=CLOSE):
+def fill(t, s, units, price, *, quote=None, fee_bps=0.0, carry=0.0, reason=SIGNAL):
+    """A row of fills, decided the bar before, quoted at the price it got unless said."""
+    fee = abs(units) * price * fee_bps / 1e4
+    return t, s, units, price, price if quote is None else quote, t - 1, 1.0, fee, carry, reason
+
+
+def table(*rows, last=LAST, carry=None):
+    """Trades of rows of fills."""
+    fills = np.array(rows, dtype=float).reshape(-1, 10)
+    return round_trips(fills, TIMES, pd.Index(["A", "B"]), last=last, carry=carry)
+
+
+def trades(*fills, fee_bps=0.0):
     """Trades of fills given as bar, symbol, units, price; quoted at the price they got."""
-    rows = [(t, s, units, price, price, t - 1) for t, s, units, price in fills]
-    return round_trips(np.array(rows, dtype=float).reshape(-1, 6), close, fee_bps)
+    return table(*(fill(*row, fee_bps=fee_bps) for row in fills))
 
 
 def test_a_long_round_trip_worked_by_hand():
-    fills = np.array([[1, 0, 2, 10.1, 10.0, 0], [4, 0, -2, 11.9, 12.0, 3]], dtype=float)
-    got = round_trips(fills, CLOSE, fee_bps=10).iloc[0]
+    bought = fill(1, 0, 2, 10.1, quote=10.0, fee_bps=10)
+    sold = fill(4, 0, -2, 11.9, quote=12.0, fee_bps=10)
+    got = table(bought, sold).iloc[0]
     assert got[["symbol", "side", "exit_reason"]].tolist() == ["A", "long", "signal"]
     times = got[["decided_at", "entry_time", "exit_time"]]
     assert times.tolist() == [TIMES[0], TIMES[1], TIMES[4]]
@@ -71,8 +85,31 @@ def test_a_trade_still_open_is_marked_at_the_last_close():
 
 
 def test_the_last_close_is_the_symbols_own():
-    ended = CLOSE.assign(A=CLOSE["A"].where(CLOSE.index < TIMES[5]))
-    assert trades((1, 0, 2, 10), close=ended).loc[0, "exit_price"] == 14.0
+    got = table(fill(1, 0, 2, 10), fill(1, 1, 1, 40), last=np.array([14.0, 60.0]))
+    assert got["exit_price"].tolist() == [14.0, 60.0]
+
+
+@pytest.mark.parametrize("reason", [STOP, BRAKE, RUIN])
+def test_the_fill_that_closes_says_why(reason):
+    got = table(fill(1, 0, 4, 10), fill(2, 0, -1, 12), fill(5, 0, -3, 16, reason=reason))
+    assert got["exit_reason"].tolist() == [REASONS[reason]]
+
+
+def test_funding_belongs_to_the_position_that_paid_it():
+    turned = fill(3, 0, -3, 12, carry=0.25)
+    got = table(fill(1, 0, 1, 10), turned, fill(5, 0, 2, 11, carry=-0.125))
+    assert got["funding"].tolist() == [0.25, -0.125]
+    assert got["pnl"].tolist() == [2 - 0.25, 2 + 0.125]
+
+
+def test_an_open_position_has_paid_what_fell_due_since_its_last_fill():
+    got = table(fill(1, 0, 2, 10), fill(2, 0, 1, 13, carry=0.5), carry=np.array([0.25, 9.0]))
+    assert got[["funding", "pnl"]].to_numpy().tolist() == [[0.75, 51 - 33 - 0.75]]
+
+
+def test_better_prices_are_a_slippage_below_nothing():
+    got = table(fill(1, 0, 2, 9.5, quote=10.0), fill(2, 0, -2, 12.5, quote=12.0))
+    assert got["slippage"].tolist() == [-2.0]
 
 
 def test_a_position_taken_up_again_is_another_trade():
@@ -93,6 +130,17 @@ def test_without_fills_there_are_no_trades_but_their_columns():
     assert list(got.columns) == TRADE_COLUMNS
 
 
+def test_fills_are_a_table_in_the_order_in_which_they_came():
+    rows = fill(1, 1, 2, 10.5, quote=10.0, fee_bps=100), fill(3, 0, -2, 11, reason=STOP)
+    got = fill_table(np.array(rows), TIMES, pd.Index(["A", "B"]))
+    assert got["symbol"].tolist() == ["B", "A"]
+    assert got["time"].tolist() == [TIMES[1], TIMES[3]]
+    assert got["decided_at"].tolist() == [TIMES[0], TIMES[2]]
+    assert got["reason"].tolist() == ["signal", "stop"]
+    numbers = got[["units", "price", "quote", "fee", "slippage"]].iloc[0].tolist()
+    assert numbers == pytest.approx([2.0, 10.5, 10.0, 0.21, 1.0])
+
+
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(
     changes=st.lists(
@@ -107,24 +155,23 @@ def test_without_fills_there_are_no_trades_but_their_columns():
     fee_bps=st.sampled_from([0.0, 8.0]),
 )
 def test_profits_are_the_cash_that_came_and_what_is_left(changes, fee_bps):
-    close = pd.DataFrame({"A": [20.0] * 25, "B": [30.0] * 25})
-    close.index = pd.date_range("2024-01-01", periods=25, freq="h", tz="UTC")
-    fills = [
-        (t, s, units, quote * (1 + np.sign(units) * slip), quote, t)
+    rows = [
+        (t, s, units, quote * (1 + np.sign(units) * slip), quote)
         for t, (s, units, quote, slip) in enumerate(changes)
     ]
-    array = np.array(fills, dtype=float).reshape(-1, 6)
-    got = round_trips(array, close, fee_bps)
-    cash, left = (
-        -(array[:, 2] * array[:, 3]).sum(),
-        [array[array[:, 1] == s, 2].sum() for s in (0, 1)],
-    )
-    fees = np.abs(array[:, 2] * array[:, 3]).sum() * fee_bps / 1e4
-    slipped = np.abs(array[:, 2] * (array[:, 3] - array[:, 4])).sum()
-    assert got["pnl"].sum() == pytest.approx(cash + left[0] * 20 + left[1] * 30 - fees, abs=1e-9)
+    fills = np.array([fill(*r[:4], quote=r[4], fee_bps=fee_bps) for r in rows], dtype=float)
+    fills = fills.reshape(-1, 10)
+    times = pd.date_range("2024-01-01", periods=25, freq="h", tz="UTC")
+    last = np.array([20.0, 30.0])
+    got = round_trips(fills, times, pd.Index(["A", "B"]), last=last)
+    units, prices, quotes = fills[:, 2], fills[:, 3], fills[:, 4]
+    left = np.array([units[fills[:, 1] == s].sum() for s in (0, 1)])
+    fees, slipped = fills[:, 7].sum(), (units * (prices - quotes)).sum()
+    cash = -(units * prices).sum()
+    assert got["pnl"].sum() == pytest.approx(cash + left @ last - fees, abs=1e-9)
     assert got["fee"].sum() == pytest.approx(fees, abs=1e-9)
     assert got["slippage"].sum() == pytest.approx(slipped, abs=1e-9)
-    side = got["side"].map({"long": 1.0, "short": -1.0})
+    side = got["side"].map({"long": 1.0, "short": -1.0}).astype(float)
     apart = side * got["size"] * (got["exit_price"] - got["entry_price"]) - got["fee"]
-    np.testing.assert_allclose(got["pnl"].astype(float), apart.astype(float), atol=1e-9)
-    assert (got["exit_reason"] == "open").sum() == sum(units != 0 for units in left)
+    np.testing.assert_allclose(got["pnl"], apart, atol=1e-9)
+    assert (got["exit_reason"] == "open").sum() == np.count_nonzero(left)

@@ -237,3 +237,18 @@ def test_header_cells_say_what_they_head(read, name):
     scopes = heads.evaluate_all("all => all.map(th => [th.innerText.trim(), th.scope])")
     known = {"col", "row", "colgroup", "rowgroup"}
     assert [text for text, scope in scopes if scope not in known] == []
+
+
+def test_the_list_of_trades_sorts_by_the_head_that_is_clicked(read):
+    table = read("06_backtesting").page.locator(".sk-sortable table")
+    heads = table.locator("thead th").evaluate_all(TEXTS)
+    place = heads.index("return")
+    button = table.locator("thead th").nth(place).get_by_role("button")
+    cells = table.locator(f"tbody tr td:nth-child({place + 1})")
+    before = [float(text) for text in cells.evaluate_all(TEXTS)]
+    for downwards in (False, True):
+        button.click()
+        found = [float(text) for text in cells.evaluate_all(TEXTS)]
+        assert found == sorted(before, reverse=downwards)
+        assert table.locator("thead th[aria-sort]").count() == 1
+    assert before not in (found, found[::-1])

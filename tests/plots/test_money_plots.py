@@ -67,7 +67,7 @@ def test_trades_stand_at_their_prices_and_open_ones_have_no_end():
 
 def test_confidence_shows_mean_interval_hits_and_count():
     table = pd.DataFrame(
-        {"return_mean": [0.01, -0.02], "low": [0.0, -0.03], "high": [0.02, -0.01]}
+        {"return_mean": [0.01, -0.02], "return_low": [0.0, -0.03], "return_high": [0.02, -0.01]}
         | {"hit_rate": [0.5, 0.25], "n": [10, 4], "confidence": [0.4, 0.6]}
     )
     ax = plots.plot_confidence(table, finding="f")
@@ -82,15 +82,15 @@ def test_the_bracket_has_three_lines_and_the_band_between_them():
     table = pd.DataFrame({"pessimistic": 0.9, "base": 1.0, "optimistic": 1.1}, index=DAYS)
     ax = plots.plot_bracket(table, finding="f")
     assert set(lines(ax)) == {"optimistic fills", "base fills", "pessimistic fills"}
-    assert ax.get_yscale() == "log"
+    assert ax.get_yscale() == "linear"
+    far = plots.plot_bracket(table.assign(pessimistic=0.2), finding="f")
+    assert far.get_yscale() == "log"
     ruined = plots.plot_bracket(table.assign(pessimistic=0.0), finding="f")
     assert ruined.get_yscale() == "linear"
 
 
 def test_capacity_is_drawn_over_capital_on_a_log_scale():
-    table = pd.DataFrame(
-        {"return_annual": [0.1, 0.05], "return_annual_hold": [0.04, 0.04]}, index=[1e5, 1e6]
-    )
+    table = pd.DataFrame({"return_annual": [0.1, 0.05]}, index=[1e5, 1e6])
     ax = plots.plot_capacity(table, finding="f")
     assert list(lines(ax)["strategy, with impact"].get_ydata()) == [10.0, 5.0]
     assert ax.get_xscale() == "log"

@@ -16,7 +16,11 @@ WALK = pd.Series([1.0, 1.1, 1.2, 1.1, 1.3, 1.2], DAYS)
 BOTH = pd.DataFrame({"strategy": WALK, "hold": WALK**2})
 PANEL = pd.concat({"A": WALK.to_frame("close"), "B": BOTH[["hold"]].set_axis(["close"], axis=1)})
 PANEL.index.names = ["symbol", "time"]
-YEARS = pd.DataFrame({"strategy": [0.1, -0.2], "hold": [0.0, 0.3]}, index=[2023, 2024])
+MONTHS = pd.DataFrame(0.01, index=[2023, 2024], columns=range(1, 13))
+MONEY = pd.DataFrame(
+    {"return_mean": [0.1, -0.1], "return_low": [0.0, -0.3], "return_high": [0.2, 0.2]}
+    | {"hit_rate": 0.5, "n": 9, "confidence": [0.4, 0.6]}
+)
 STALE = pd.DataFrame(
     {"stale_opens": [0.9, 0.1]},
     index=pd.MultiIndex.from_product([["A"], [2023, 2024]], names=["symbol", "year"]),
@@ -106,6 +110,13 @@ WORTH = pd.DataFrame(
 )
 ALONE = WORTH.loc["X"].rename(columns={"permutation": "ic"})
 
+SOLD = pd.DataFrame(
+    {"side": ["long"], "entry_time": DAYS[:1], "exit_time": DAYS[1:2]}
+    | {"entry_price": [1.0], "exit_price": [1.1], "pnl": [0.1]}
+)
+LEGAL = pd.DataFrame({"pessimistic": 0.9, "base": 1.0, "optimistic": 1.1}, index=DAYS)
+SIZES = pd.DataFrame({"return_annual": [0.1, 0.05]}, index=[1e5, 1e6])
+
 DRAWN = {
     "plot_gap_map": lambda **k: plots.plot_gap_map(COVERED, MISSING, **k),
     "plot_anomalies": lambda **k: plots.plot_anomalies(WEEKS, limit=10, **k),
@@ -134,7 +145,12 @@ DRAWN = {
     "plot_scores_by_fold": lambda **k: plots.plot_scores_by_fold(BOTH, metric="auc", **k),
     "plot_equity": lambda **k: plots.plot_equity(BOTH, **k),
     "plot_drawdown": lambda **k: plots.plot_drawdown(BOTH / 2 - 1, **k),
-    "plot_years": lambda **k: plots.plot_years(YEARS, **k),
+    "plot_months": lambda **k: plots.plot_months(MONTHS, **k),
+    "plot_rolling": lambda **k: plots.plot_rolling(BOTH, window="60 bars", **k),
+    "plot_trades": lambda **k: plots.plot_trades(WALK, SOLD, **k),
+    "plot_confidence": lambda **k: plots.plot_confidence(MONEY, **k),
+    "plot_bracket": lambda **k: plots.plot_bracket(LEGAL, **k),
+    "plot_capacity": lambda **k: plots.plot_capacity(SIZES, **k),
 }
 
 

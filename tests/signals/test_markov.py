@@ -52,7 +52,7 @@ def of_statsmodels(returns, fit, states):
     return model.smooth(np.array(chances + variances, dtype=float), cov_type="none")
 
 
-@pytest.mark.parametrize("states", [2, 3])
+@pytest.mark.parametrize("states", [2, pytest.param(3, marks=pytest.mark.certify)])
 def test_odds_are_those_of_the_filter_of_statsmodels(states):
     bars, _ = planted(900, states)
     windows = spans(bars.index, 500, 200)
@@ -73,7 +73,7 @@ def test_odds_are_those_of_the_filter_of_statsmodels(states):
         )
 
 
-@pytest.mark.parametrize("states", [2, 3])
+@pytest.mark.parametrize("states", [2, pytest.param(3, marks=pytest.mark.certify)])
 def test_parameters_are_those_of_the_maximum_that_statsmodels_finds(states):
     bars, _ = planted(1501, states)
     fit = markov_fits(bars, spans(bars.index, 1500, 1), states=states).iloc[0]
@@ -91,7 +91,9 @@ def test_parameters_are_those_of_the_maximum_that_statsmodels_finds(states):
     assert of_statsmodels(values, fit, states).llf == pytest.approx(fit["log_likelihood"], abs=1e-6)
 
 
-@pytest.mark.parametrize(("states", "least"), [(2, 0.9), (3, 0.8)])
+@pytest.mark.parametrize(
+    ("states", "least"), [(2, 0.9), pytest.param(3, 0.8, marks=pytest.mark.certify)]
+)
 def test_planted_regimes_are_found_out_of_sample_in_the_order_of_variance(states, least):
     bars, hidden = planted(3000, states)
     windows = spans(bars.index, 1500, 500)

@@ -49,8 +49,9 @@ def sharpe(lead=EVEN):
     return pd.DataFrame.from_dict(values, orient="index", columns=["value", "low", "high"])
 
 
-def judged(target="signal_direction", money=EVEN, **scores):
-    return verdict(evidence(**scores), sharpe(money), target=target, model="ENSEMBLE")
+def judged(target="signal_direction", money=EVEN, worst=None, **scores):
+    low = sharpe(worst or money)
+    return verdict(evidence(**scores), sharpe(money), low, target=target, model="ENSEMBLE")
 
 
 def luck(**known):
@@ -70,7 +71,8 @@ def test_the_table_puts_each_number_beside_its_baseline():
     assert got.loc[AUC].tolist()[:7] == pytest.approx([0.52, 0.51, 0.53, 0.5, 0.01, -0.01, 0.03])
     assert got.loc[SHARPE].tolist()[:7] == pytest.approx([0.9, 0.4, 1.4, 0.5, 0.01, -0.01, 0.03])
     assert got.index[0] == AUC
-    assert got.index[-1] == SHARPE
+    assert got.index[-2] == SHARPE
+    assert got.index[-1] == "Sharpe ratio, annual, at pessimistic fills"
     assert got.index.name == "measure"
 
 
@@ -94,7 +96,7 @@ def test_a_smaller_loss_is_better_because_its_gain_is():
     assert judged().loc["log-loss (nats, less is better)", "says"] == "worse"
     scores = evidence()
     scores.loc[("ENSEMBLE", "log_loss"), ["gain", "gain_low", "gain_high"]] = GOOD
-    got = verdict(scores, sharpe(), target="signal_direction", model="ENSEMBLE")
+    got = verdict(scores, sharpe(), sharpe(), target="signal_direction", model="ENSEMBLE")
     assert got.loc["log-loss (nats, less is better)", "says"] == "better"
 
 
@@ -105,6 +107,13 @@ def test_an_edge_is_claimed_only_when_prediction_and_money_lead(prediction, mone
     claimed = first.startswith("An edge is seen: ")
     assert claimed == (prediction == GOOD and money == GOOD)
     assert claimed != first.startswith("No edge is seen: ")
+
+
+@pytest.mark.parametrize("worst", [EVEN, BAD])
+def test_an_edge_that_pessimistic_fills_take_away_is_none(worst):
+    got = said(judged(lead=GOOD, money=GOOD, worst=worst))[0]
+    assert got.startswith("No edge is seen: ")
+    assert got.endswith("; at pessimistic fills it is 0.90 (0.40 to 1.40).")
 
 
 def test_an_edge_beside_an_alarm_is_told_as_not_to_be_believed():
@@ -128,13 +137,13 @@ def test_the_first_sentence_is_composed_of_the_tables_numbers():
 
 def test_no_edge_is_claimed_for_a_loss_that_is_smaller_than_that_of_holding():
     table = judged(lead=GOOD, money=GOOD)
-    table.loc[table.index[-1], ["value", "low", "high", "baseline"]] = [-0.3, -0.8, 0.2, -1.5]
+    table.loc[SHARPE, ["value", "low", "high", "baseline"]] = [-0.3, -0.8, 0.2, -1.5]
     assert said(table)[0].startswith("No edge is seen: ")
 
 
 def test_a_sharpe_ratio_that_no_market_gives_raises_the_alarm():
     table = judged()
-    table.loc[table.index[-1], "value"] = 9.0
+    table.loc[SHARPE, "value"] = 9.0
     assert said(table)[1].startswith("Too good to be believed: Sharpe ratio is 9.000")
 
 

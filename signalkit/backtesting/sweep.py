@@ -1,0 +1,261 @@
+"""Sweep: one score traded at many thresholds, statistics alone kept of each.
+
+The bars are laid out once; every threshold then costs one run of the kernel and three passes
+over its bars, in threads of this process. What a threshold gives depends on nothing but itself,
+so the table is the same for any number of workers, and memory is that of the workers' buffers,
+however many thresholds there are.
+
+The more thresholds are tried, the better the best of them looks by luck: each is a trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numba import njit
+
+from signalkit import metrics
+from signalkit.backtesting.account import TOTALS
+from signalkit.backtesting.market import Market, prepare
+from signalkit.errors import DataError, ParamsError
+from signalkit.kernels.engine import threads
+
+DIRECTIONS = ("long_short", "long_only")
+# the least number above 0, and bars of a symbol that are weighed in a row
+_LEAST, _STRETCH = float(np.finfo(float).smallest_subnormal), 256
+
+
+def sweep(
+    bars: pd.DataFrame,
+    score: pd.Series,
+    thresholds: Iterable[float],
+    *,
+    periods_per_year: float,
+    horizon: int = 1,
+    direction: str = "long_short",
+    workers: int | None = None,
+    funding: pd.Series | None = None,
+    **settings: object,
+) -> pd.DataFrame:
+    """Statistics of trading a score at each of many thresholds.
+
+    Parameters
+    ----------
+    bars : DataFrame indexed by (symbol, time), or by time for one symbol
+        As in `simulate`.
+    score : Series indexed by some of the bars
+        For buying above 0, for selling below; such as p_buy - p_sell or a predicted return. Each
+        that is at least a threshold away from 0 puts one of `horizon` slices of its symbol's
+        share of `max_leverage` to work for `horizon` bars; shares are equal. A bar without a
+        score, from its symbol's first on, asks for nothing.
+    thresholds : iterable of float
+        At least 0, in the score's unit.
+    periods_per_year : float
+        Bars in a year.
+    horizon : int
+        Bars a slice is held, at least 1.
+    direction : str
+        `long_short`, or `long_only`, in which a score for selling asks for nothing.
+    workers : int, optional
+        Threads; those of SIGNALKIT_THREADS, else the processors, if omitted.
+    funding, **settings
+        As in `simulate`.
+
+    Returns
+    -------
+    DataFrame indexed by `threshold`
+        A row a threshold, in the order given: the rows of `metrics.returns` but `periods`,
+        `turnover_annual` (equities traded a year), `fills` (count), `exposure` (mean absolute
+        weight asked for), `fees` and `slippage` (starting capitals).
+
+    Raises
+    ------
+    ParamsError
+        If there is no threshold or one is below 0, the horizon or the workers are fewer than 1,
+        or the direction is unknown; or as `simulate`.
+    DataError
+        If a score is not finite, is given twice or at a time without a bar; or as `simulate`.
+    """
+    asked = np.array([float(threshold) for threshold in thresholds])
+    workers = threads() if workers is None else workers
+    _check(asked, horizon, direction, workers)
+    market = prepare(bars, times_from=_times(score).min(), funding=funding, **settings)
+    if len(market.times) < 2:
+        raise DataError("a sweep needs at least 2 bars from the first score on")
+    plan = _plan(market, score, horizon, direction)
+    rows = np.empty((len(asked), 6 + len(TOTALS)))
+    # next() of one iterator gives each place to one thread
+    places = iter(range(len(asked)))
+
+    def work() -> None:
+        """Simulate the thresholds that nobody has taken, in buffers of this worker."""
+        mine = _Buffers.of(market, plan)
+        for place in places:
+            rows[place] = _row(market, plan, asked[place], mine)
+
+    with ThreadPoolExecutor(workers) as pool:
+        for done in [pool.submit(work) for _ in range(min(workers, len(asked)))]:
+            done.result()
+    return _table(asked, rows, len(market.times), periods_per_year)
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """The score on the market's grid, and how it becomes weights."""
+
+    score: np.ndarray
+    there: np.ndarray
+    first: np.ndarray
+    horizon: int
+    share: float
+    long_only: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Buffers:
+    """What one run writes to."""
+
+    target: np.ndarray
+    slices: np.ndarray
+    equity: np.ndarray
+    totals: np.ndarray
+
+    @classmethod
+    def of(cls, market: Market, plan: _Plan) -> _Buffers:
+        """Room for one run; bars before a symbol's first score never ask for anything."""
+        slices = np.zeros((market.shape[1], plan.horizon), dtype=np.int8)
+        sizes = np.empty(len(market.times)), np.empty(len(TOTALS))
+        return cls(np.full(market.shape, np.nan), slices, *sizes)
+
+
+def _check(asked: np.ndarray, horizon: int, direction: str, workers: int) -> None:
+    """Refuse a sweep that makes no sense."""
+    if not len(asked) or not (asked >= 0).all() or np.isinf(asked).any():
+        raise ParamsError(f"thresholds must be at least 0 and at least one, were {asked.tolist()}")
+    if horizon < 1:
+        raise ParamsError(f"horizon must be at least 1 bar, was {horizon}")
+    if direction not in DIRECTIONS:
+        raise ParamsError(f"signals.direction is one of {', '.join(DIRECTIONS)}, was {direction!r}")
+    if workers < 1:
+        raise ParamsError(f"workers must be at least 1, was {workers}")
+
+
+def _times(score: pd.Series) -> pd.DatetimeIndex:
+    """Time of each score."""
+    if score.empty:
+        raise DataError("there is no score to trade")
+    return pd.DatetimeIndex(score.index.get_level_values(-1))
+
+
+def _plan(market: Market, score: pd.Series, horizon: int, direction: str) -> _Plan:
+    """The score as an array of the market's shape, checked."""
+    values = score.to_numpy(dtype=float)
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        raise DataError(f"the score at {score.index[int(np.argmax(wrong))]} is not finite")
+    rows = market.times.get_indexer(_times(score))
+    columns = np.zeros(len(score), dtype=np.intp)
+    if score.index.nlevels == 2:
+        columns = market.symbols.get_indexer(score.index.get_level_values(0))
+    there = np.ascontiguousarray(market.bars.there)
+    # a place of -1 wraps around and is refused all the same
+    stray = (rows < 0) | (columns < 0) | (there[rows, columns] == 0)
+    if stray.any():
+        raise DataError(f"the score at {score.index[int(np.argmax(stray))]} has no bar to trade on")
+    if score.index.has_duplicates:
+        twice = score.index[int(np.argmax(score.index.duplicated()))]
+        raise DataError(f"there are two scores at {twice}; keep one")
+    wide = np.full(market.shape, np.nan)
+    wide[rows, columns] = values
+    first = np.full(market.shape[1], len(wide), dtype=np.int64)
+    np.minimum.at(first, columns, rows)
+    share = market.settings.max_leverage / len(np.unique(columns))
+    return _Plan(wide, there, first, horizon, share, direction == "long_only")
+
+
+@njit(cache=True, nogil=True)
+def _weigh(score, there, first, rule, slices, target):  # noqa: ANN001, ANN202 - numba
+    """Write the weights that a threshold asks for; the mean of their absolute sum.
+
+    Symbol after symbol in stretches of bars that stay in the cache.
+    """
+    threshold, horizon, share, long_only = rule
+    # a score of 0 takes no side, whatever the threshold
+    least, sides = max(threshold, _LEAST), 0 if long_only else 1
+    weights = np.arange(-horizon, horizon + 1) / horizon * share
+    n_bars, n_symbols = score.shape
+    slices[:] = 0
+    sums, at = np.full(n_symbols, horizon), np.zeros(n_symbols, np.int64)
+    gross, held = 0.0, np.zeros(n_symbols)
+    for begin in range(0, n_bars, _STRETCH):
+        end = min(begin + _STRETCH, n_bars)
+        for s in range(n_symbols):
+            total, k, now, own = sums[s], at[s], held[s], slices[s]
+            for t in range(max(begin, first[s]), end):
+                if there[t, s] != 0:
+                    value = score[t, s]
+                    side = int(value >= least) - sides * int(-value >= least)
+                    total += side - own[k]
+                    own[k] = side
+                    k = k + 1 if k + 1 < horizon else 0
+                    now = weights[total]
+                    target[t, s] = now
+                gross += abs(now)
+            sums[s], at[s], held[s] = total, k, now
+    return gross / n_bars
+
+
+@njit(cache=True, nogil=True)
+def _moments(equity):  # noqa: ANN001, ANN202 - numba
+    """`metrics.moments` of the returns of an equity curve, in one pass; a ruin returns 0."""
+    n, before, peak = len(equity), 1.0, 1.0
+    total, squares, low = 0.0, 0.0, 0.0
+    least, most = np.inf, -np.inf
+    trough, crest = 1.0, 1.0
+    for t in range(n):
+        now = equity[t]
+        value = now / before - 1.0 if before > 0.0 else 0.0
+        total += value
+        squares += value * value
+        below = min(value, 0.0)
+        low += below * below
+        least, most = min(least, value), max(most, value)
+        peak = max(peak, now)
+        # trough / crest is the lowest share of a peak so far
+        if now * crest < trough * peak:
+            trough, crest = now, peak
+        before = now
+    mean = total / n
+    spread = np.sqrt(max(squares - n * mean * mean, 0.0) / (n - 1)) if most > least else 0.0
+    return equity[n - 1], mean, spread, np.sqrt(low / n), trough / crest - 1.0
+
+
+def _row(market: Market, plan: _Plan, threshold: float, mine: _Buffers) -> np.ndarray:
+    """Moments, exposure and totals of one threshold."""
+    rule = (threshold, plan.horizon, plan.share, plan.long_only)
+    given = plan.score, plan.there, plan.first, rule
+    exposure = _weigh(*given, mine.slices, mine.target)
+    market.run(mine.target, equity_out=mine.equity, totals_out=mine.totals)
+    return np.array([*_moments(mine.equity), exposure, *mine.totals])
+
+
+def _table(
+    asked: np.ndarray, rows: np.ndarray, n_bars: int, periods_per_year: float
+) -> pd.DataFrame:
+    """Rows of moments, exposure and totals as statistics."""
+    table = pd.DataFrame(
+        [metrics.from_moments(tuple(row[:5]), n_bars, periods_per_year) for row in rows],
+        index=pd.Index(asked, name="threshold"),
+    ).drop(columns="periods")
+    totals = dict(zip(TOTALS, rows[:, 6:].T, strict=True))
+    return table.assign(
+        turnover_annual=totals["traded"] * (periods_per_year / n_bars),
+        fills=totals["fills"].astype(int),
+        exposure=rows[:, 5],
+        fees=totals["fees"],
+        slippage=totals["slippage"],
+    )

@@ -1,0 +1,236 @@
+"""From predictions to money: the makers of the signals and backtesting stages.
+
+A signal at t reads predictions made at t and outcomes with `known_at` at or before it; the
+account that follows it fills later. What is told of the money beside the equity is of the
+research scope alone: of the holdout there are the account and its statistics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from signalkit import backtesting, features, labeling, params, signals
+
+if TYPE_CHECKING:
+    from signalkit.study.study import Study
+
+Made = tuple[dict[str, pd.DataFrame], dict[str, bytes]]
+WHOLE = "whole"
+# capitals of the capacity curve, in quote currency
+_CAPITALS = tuple(10.0**power for power in range(4, 11))
+# bars of the rolling Sharpe ratio, as a share of a year and at least so many
+_ROLLING, _LEAST = 0.5, 60
+
+
+def weigh(study: Study, scope: str) -> Made:
+    """The signal of each bar and the position that it asks for."""
+    asked, panel = study.params.signals, study.panel(scope)
+    labels = study.artifact("labeling", scope).table("labels")
+    regime = _regime(study, scope, panel)
+    signal = _signal(study, scope, labels, regime)
+    threshold = _threshold(study, panel, signal, labels, regime)
+    sizing = asked.sizing
+    weights = signals.target_weights(
+        signal,
+        study.params.labeling.horizon,
+        says=study.params.labeling.says,
+        bars=panel.index,
+        threshold=threshold["threshold"],
+        direction=asked.direction,
+        leverage=study.params.backtesting.max_leverage,
+        cap=sizing.cap,
+        sizing=signals.Sizing(
+            sizing.method,
+            sizing.by_confidence,
+            sizing.annual_volatility,
+            sizing.fraction,
+            sizing.step,
+        ),
+        volatility=signals.trailing_volatility(panel, sizing.volatility_span),
+        periods_per_year=study.periods_per_year,
+        payoff=_payoff(study, panel, signal),
+        symbols=len(study.params.collection.symbols),
+    )
+    return {
+        "weights": weights,
+        "signal": signal,
+        "threshold": threshold,
+        "regime": regime.to_frame("regime"),
+    }, {}
+
+
+def _regime(study: Study, scope: str, panel: pd.DataFrame) -> pd.Series:
+    """Calm, normal or wild, by the rule that is asked for."""
+    asked = study.params.signals.regime
+    if asked.method == "quantile":
+        return signals.volatility_regime(panel, span=asked.span, least=asked.least)
+    windows = study.artifact("validation", scope).table("folds")
+    found = signals.markov_regime(panel, windows, states=asked.states, least=asked.least)
+    return found["regime"]
+
+
+def _signal(study: Study, scope: str, labels: pd.DataFrame, regime: pd.Series) -> pd.DataFrame:
+    """Models and rules as one voice."""
+    asked, says = study.params.signals.fusion, study.params.labeling.says
+    votes = None
+    if asked.rules:
+        names = signals.features_of(asked.rules)
+        news = study.news_until(scope) if study.has_news else None
+        read = features.build(study.panel(scope), names, news, **asdict(study.clock))
+        votes = signals.vote(read, asked.rules)
+    return signals.fuse(
+        study.artifact("validation", scope).table("predictions"),
+        votes,
+        outcomes=labels if votes is not None and says != "nothing" else None,
+        models=asked.voices,
+        says=says,
+        method=asked.method,
+        min_confidence=asked.min_confidence,
+        agree=asked.agree,
+        rule_weight=asked.rule_weight,
+        half_life=float(asked.half_life),
+        regime=regime,
+        regime_weights=asked.regime_weights,
+    )
+
+
+def _threshold(
+    study: Study,
+    panel: pd.DataFrame,
+    signal: pd.DataFrame,
+    labels: pd.DataFrame,
+    regime: pd.Series,
+) -> pd.DataFrame:
+    """The least score that is acted on, at each bar."""
+    asked, says = study.params.signals, study.params.labeling.says
+    adapting = asked.adapting
+    return signals.threshold_path(
+        signal,
+        base=asked.threshold,
+        bounds=(adapting.low, adapting.high),
+        outcomes=None if says == "nothing" else labels,
+        says=says,
+        by_performance=adapting.by_performance,
+        half_life=float(adapting.half_life),
+        prior=adapting.prior,
+        volatility=signals.trailing_volatility(panel, asked.regime.span),
+        by_volatility=adapting.by_volatility,
+        least=asked.regime.least,
+        regime=regime,
+        regime_thresholds=adapting.by_regime,
+    )
+
+
+def _payoff(study: Study, panel: pd.DataFrame, signal: pd.DataFrame) -> float | pd.Series:
+    """Gain over loss of a bet: even, or as bets have settled."""
+    if study.params.signals.sizing.payoff == "even":
+        return 1.0
+    moved = labeling.target_return(panel, study.params.labeling.horizon)
+    return signals.payoff_ratio(np.sign(signal["score"]), moved)
+
+
+def signal_settings(study: Study) -> dict[str, Any]:
+    """What the signals read beside predictions, and the source of rules that are not ours."""
+    own = study.params.signals.model_dump()
+    own |= study.params.backtesting.model_dump(include={"max_leverage"})
+    own |= {"horizon": study.params.labeling.horizon, "says": study.params.labeling.says}
+    rules = signals.find_rules(study.params.signals.fusion.rules or None)
+    return own | {"rules": {rule.name: rule.digest() for rule in rules}}
+
+
+def simulate(study: Study, scope: str) -> Made:
+    """The account that follows the positions; in the whole scope, on the holdout alone."""
+    found, bars = study.artifact("signals", scope), study.panel(scope)
+    weights = found.table("weights")
+    if scope == WHOLE:
+        first = pd.Timestamp(params.timestamp(study.params.validation.holdout_from))
+        weights = weights[weights.index.get_level_values("time") >= first]
+    rules = study.params.backtesting.model_dump(exclude={"open_holdout"})
+    runs = backtesting.legal_runs(bars, weights, **rules)
+    result, per_year = runs["base"], study.periods_per_year
+    trades = _attributed(result.trades, found.table("signal"))
+    study.store.write_trades(study.identity("backtesting", scope)["identity"], trades)
+    drawn = _drawn(study)
+    made = {
+        "equity": result.equity,
+        "returns": result.returns,
+        "positions": result.positions,
+        "trades": trades,
+        "accounts": result.accounts,
+        "statistics": backtesting.statistics(result, per_year),
+        "sharpe": backtesting.sharpe_interval(result, per_year, **drawn),
+        "sharpe_low": backtesting.sharpe_interval(runs["pessimistic"], per_year, **drawn),
+        "bracket": backtesting.bracket_of(runs, per_year),
+    }
+    return (made if scope == WHOLE else made | _sheet(study, runs, trades, weights)), {}
+
+
+def _drawn(study: Study) -> dict[str, Any]:
+    """Settings of the bootstrap."""
+    held = study.params.validation
+    asked = {"block": study.block, "draws": held.draws, "level": held.level}
+    return asked | {"seed": study.params.training.seed}
+
+
+def _attributed(trades: pd.DataFrame, signal: pd.DataFrame) -> pd.DataFrame:
+    """Trades with the signal that caused each: model, prediction, confidence."""
+    causes = signal[["model_id", "prediction", "confidence"]]
+    keys = pd.MultiIndex.from_frame(trades[["symbol", "decided_at"]])
+    return trades.join(causes.reindex(keys).reset_index(drop=True))
+
+
+def _sheet(
+    study: Study,
+    runs: dict[str, backtesting.Backtest],
+    trades: pd.DataFrame,
+    weights: pd.DataFrame,
+) -> dict[str, pd.DataFrame]:
+    """Everything of the tear sheet beside the account itself."""
+    result, per_year, drawn = runs["base"], study.periods_per_year, _drawn(study)
+    regime = study.artifact("signals").table("regime")["regime"]
+    predictions = study.validate()
+    moved = labeling.target_return(study.bars(), study.params.labeling.horizon)["label"]
+    called = pd.DataFrame(columns=list(trades))
+    if study.params.labeling.says == "direction":
+        called = backtesting.called(predictions, moved)
+    window = max(_LEAST, round(_ROLLING * per_year))
+    rules = study.params.backtesting.model_dump(exclude={"open_holdout"})
+    equity = pd.DataFrame({name: run.equity["strategy"] for name, run in runs.items()})
+    return {
+        "intervals": backtesting.intervals(result, per_year, **drawn).reset_index(),
+        "months": backtesting.monthly(result.returns["strategy"]).rename(columns=str),
+        "rolling": backtesting.rolling_sharpe(result.returns, per_year, window=window),
+        "legal": equity,
+        "break_even": backtesting.break_even(study.bars(), weights, **rules),
+        "by_confidence": backtesting.by_confidence(trades, **_spaced(drawn, trades, result)),
+        "by_regime": backtesting.by_regime(trades, regime, **_spaced(drawn, trades, result)),
+        "by_model": backtesting.by_model(called, **drawn),
+        "attribution": backtesting.attribution(result),
+    } | _capacity(study, weights, rules)
+
+
+def _spaced(
+    drawn: dict[str, Any], trades: pd.DataFrame, result: backtesting.Backtest
+) -> dict[str, Any]:
+    """Settings of the bootstrap, the block in times at which trades were decided."""
+    share = trades["decided_at"].nunique() / len(result.equity)
+    return drawn | {"block": max(1, int(np.ceil(drawn["block"] * share)))}
+
+
+def _capacity(
+    study: Study, weights: pd.DataFrame, rules: dict[str, Any]
+) -> dict[str, pd.DataFrame]:
+    """Return against capital under impact; empty where a symbol has no volume."""
+    volume = study.bars()["volume"].groupby(level="symbol").sum()
+    if not (volume > 0).all():
+        return {"capacity": pd.DataFrame(), "limits": pd.DataFrame()}
+    rules = rules | {"impact": rules["impact"] or 1.0}
+    rules.pop("capital")
+    found = backtesting.capacity(
+        study.bars(), weights, _CAPITALS, periods_per_year=study.periods_per_year, **rules
+    )
+    return {"capacity": found.curve, "limits": found.limits}
