@@ -343,7 +343,7 @@ def test_no_weight_is_ever_above_the_caps(seed, method, horizon, leverage, cap, 
     )["weight"]
     assert got.notna().all()
     assert got.abs().max() <= cap
-    in_force = got.unstack("symbol").ffill().abs().sum(axis=1)
+    in_force = got.unstack("symbol").sort_index().ffill().abs().sum(axis=1)
     assert in_force.max() <= leverage * (1 + 1e-12)
     if options["direction"] == "long_only":
         assert got.min() >= 0

@@ -1,5 +1,7 @@
 """registry.py: what was trained is entered with its own files and its out-of-sample scores."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -146,6 +148,8 @@ def test_two_studies_of_one_model_have_a_name_each(own_store):
     with Store.open() as store:
         assert [model.name for model in store.models.list()] == ["one.LIGHTGBM", "two.LIGHTGBM"]
         files = [store.models.files(model.id) for model in store.models.list()]
+    names = [json.loads(own.pop("study.json"))["study_name"] for own in files]
+    assert names == ["one", "two"]
     assert files[0] == files[1]
 
 

@@ -220,7 +220,7 @@ def test_verdict_takes_its_trials_from_the_ledger(first):
 
 def test_trades_carry_the_prediction_that_caused_them_and_reach_the_database(first):
     trades = first.backtest().table("trades")
-    cause = first.validate().xs("ENSEMBLE", level="model_id")
+    cause = first.artifact("signals").table("signal")
     keys = pd.MultiIndex.from_frame(trades[["symbol", "decided_at"]])
     expected = cause["confidence"].reindex(keys).to_numpy()
     assert np.array_equal(trades["confidence"], expected)
