@@ -261,20 +261,25 @@ def most_gross(target):
 def hold(bars, rules, out):
     """Equity of buy-and-hold by bar; see `Market.hold`."""
     n_bars, n_symbols = bars.there.shape
-    opens, closes = bars.prices[OPENS], bars.prices[CLOSES]
-    part = 1.0 / n_symbols
-    out[:] = 0.0
-    for s in range(n_symbols):
-        cash, units, seen = part, 0.0, False
-        for t in range(n_bars):
-            if units == 0.0 and cash > 0.0 and bars.there[t, s] == 1:
-                if (seen or rules.fill == AT_CLOSE) and priceable(t, s, bars, rules):
+    opens, closes, part = bars.prices[OPENS], bars.prices[CLOSES], 1.0 / n_symbols
+    cash, units = np.full(n_symbols, part), np.zeros(n_symbols)
+    seen = np.full(n_symbols, rules.fill == AT_CLOSE)
+    for t in range(n_bars):
+        total = 0.0
+        for s in range(n_symbols):
+            if units[s] == 0.0 and cash[s] > 0.0 and bars.there[t, s] == 1:
+                if seen[s] and priceable(t, s, bars, rules):
                     quote = opens[t, s] if rules.fill == NEXT_OPEN else closes[t, s]
-                    units = part / quote
-                    price = taken(t, s, units, quote, bars, rules)
-                    cash -= units * price + fee(units * price, rules.fee_bps)
-                seen = True
-            value = cash + units * closes[t, s] if units > 0.0 else cash
-            if value <= 0.0:
-                cash, units, value = 0.0, 0.0, 0.0
-            out[t] += value
+                    units[s] = part / quote
+                    price = taken(t, s, units[s], quote, bars, rules)
+                    cash[s] -= units[s] * price + fee(units[s] * price, rules.fee_bps)
+                seen[s] = True
+            if units[s] != 0.0:
+                value = cash[s] + units[s] * closes[t, s]
+                if value <= 0.0:
+                    # closed and stays so
+                    cash[s], units[s], value = 0.0, 0.0, 0.0
+                total += value
+            else:
+                total += cash[s]
+        out[t] = total
