@@ -278,6 +278,10 @@ def run(bars, rules, target, limits, stops, keep, equity, held, accounts, totals
             value, gross, largest = worth(prices, CLOSES, t, positions, account.cash)
         if rules.trailing_stop > 0.0 and account.held > 0 and bettered(t, prices, positions):
             follow_best(t, bars, rules, positions)
+        if value <= 0.0:
+            # fills at 8 and 10 may cost more than there is
+            ruin, ruined_at = t, closes
+            break
         equity[t] = value  # 11
         if len(held) > 0:
             for s in range(n_symbols):

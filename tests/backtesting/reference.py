@@ -56,6 +56,8 @@ class Account(Orders):
         self.decide(rows)  # 9
         if self.set.fill == "close":
             self.market("close", closes)  # 10
+        if not self.ruined and self.worth(closes) <= 0:
+            self.ruin(closes)  # 11
 
     # -- inside a bar
 

@@ -187,6 +187,28 @@ def test_ruin_hands_every_position_to_the_lender(run):
     assert last(got)[["cash", "long", "short"]].tolist() == [0, 0, 0]
 
 
+def test_a_fill_at_the_close_that_costs_more_than_there_is_ruins(run):
+    table = flat(100, 100, 100)
+    got = run(table, wishes(table, 0.0, 1.0), fill="close", slippage_bps=20_000)
+    # bought for 3 what is worth 1
+    assert equities(got) == [1, 0, 0]
+    assert last(got)[["slippage", "written_off"]].tolist() == pytest.approx([2, 1])
+    assert got.trades["exit_reason"].tolist() == ["ruin"]
+
+
+def test_a_liquidation_that_costs_more_than_is_left_ruins(run):
+    table = flat(100, 100, 60, 60)
+    lent = {"max_leverage": 3, "maintenance": 0.25, "path": "optimistic", "slippage_bps": 2000}
+    got = run(table, wishes(table, 1.0), **lent)
+    # bought 0.01 for 120; at 60 equity is 0.4 of 0.6: no call
+    assert equities(got) == pytest.approx([1, 0.8, 0.4, 0.4])
+    got = run(table, wishes(table, 1.5), **lent)
+    # bought 0.015 for 120; at 60 equity is 0.1 of 0.9: sold for 48, -0.08 is left
+    assert equities(got) == pytest.approx([1, 0.7, 0, 0])
+    assert hours(got)[-1] == 2
+    assert last(got)["written_off"] == pytest.approx(0.08)
+
+
 def test_a_short_is_ruined_by_the_high_of_a_bar_on_the_pessimistic_path(run):
     table = bars(FLAT, FLAT, (100, 210, 100, 100))
     assert equities(run(table, wishes(table, -1.0)))[-1] == 0
