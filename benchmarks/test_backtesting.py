@@ -3,30 +3,22 @@
 The floor is `numpy.cumprod` of the closes' returns: one pass that no account can do without.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from signalkit import collection
 from signalkit.backtesting import prepare, simulate, statistics
 
 # stated in docs/performance.md
 BARS_A_SECOND = 20e6
 EVERYTHING, MARKET = 0.25, 0.2
-MILLION = 1_000_000
-MINUTES = Path(__file__).resolve().parents[2] / "shared/data/crypto_1m"
 RULES = {"fee_bps": 1.0, "slippage_bps": 1.0, "stop_loss": 0.02, "take_profit": 0.03}
 
 
 @pytest.fixture(scope="module")
-def minutes():
+def minutes(real_minutes):
     """A million real minutes, and a weight at every fiftieth."""
-    if not MINUTES.exists():
-        pytest.skip("the shared market data are not beside the project")
-    (file,) = MINUTES.glob("*.parquet")
-    bars = collection.read_file(file, interval="1m").iloc[:MILLION]
+    bars = real_minutes
     sizes = np.random.default_rng(1).choice([-0.5, 0.0, 0.5, 1.0], len(bars) // 50)
     return bars, pd.Series(sizes, bars.index[::50])
 
@@ -99,6 +91,31 @@ def test_a_million_minutes_with_trades_and_statistics_take_a_quarter_second(
         lambda: simulate(bars, weight, **RULES).accounts, repeats=3
     )
     assert benchmark.stats.stats.min <= EVERYTHING
+
+
+def test_vectorbt_needs_longer_for_the_same_minutes(benchmark, minutes, ask_vectorbt, best):
+    bars, _ = minutes
+    # vectorbt sizes an order in percent from flat alone, and its stops slip as profits do
+    at = bars.index[50:-1:50]
+    sizes = np.random.default_rng(2).choice([-0.9, -0.5, 0.5, 0.9], len(at))
+    sizes[1::2] = 0.0
+    weight = pd.Series(sizes, at, name="weight")
+    rules = {"fee_bps": 5.0, "slippage_bps": 2.0, "stop_loss": 0.01, "fill": "next_close"}
+
+    def everything(rules):
+        result = simulate(bars, weight, **rules)
+        return result, statistics(result, 525_960.0), result.trades
+
+    everything(rules)
+    benchmark.pedantic(everything, (rules,), rounds=5, iterations=1)
+    without = rules | {"stop_loss": None}
+    ours = {"signals": benchmark.stats.stats.min, "orders": best(lambda: everything(without))}
+    theirs, _ = ask_vectorbt(bars, weight, rules | {"task": "time", "freq": "1min"})
+    for name, seconds in ours.items():
+        taken = theirs[name]["simulation"] + theirs[name]["statistics"]
+        benchmark.extra_info[f"vectorbt_{name}"] = theirs[name]
+        benchmark.extra_info[f"{name}_over_vectorbt"] = seconds / taken
+        assert seconds < taken
 
 
 def test_five_years_of_500_symbols_take_a_fifth_of_a_second(benchmark, market, best):
