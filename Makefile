@@ -7,6 +7,9 @@ UV = $(or $(shell command -v uv 2>/dev/null),.bootstrap/bin/uv)
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --extra dev $(if $(UPGRADE),--upgrade) pyproject.toml
 SOURCES = --extend-exclude .bootstrap .
+# processes that share the tests, file by file: what a module made is made once
+WORKERS ?= 2
+SHARED = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 NBVAL = --nbval-lax --nbval-current-env --nbval-cell-timeout=120 \
 	--nbval-kernel-startup-timeout=60 -p no:cacheprovider notebooks/
 
@@ -30,7 +33,7 @@ run: $(STAMP) ## run a study and write its report; PARAMS=params/other.yaml
 	@$(BIN)/signalkit run $(PARAMS)
 
 test: $(STAMP) ## run the tests, the examples in docstrings and the notebooks
-	@status=0; $(BIN)/pytest -m "not certify" || status=$$?; \
+	@status=0; $(BIN)/pytest -m "not certify" $(SHARED) || status=$$?; \
 	store=$$(mktemp -d) || exit 1; trap 'rm -rf "$$store"' EXIT; trap 'exit 130' INT TERM; \
 	SIGNALKIT_DATA="$$store" $(BIN)/pytest $(NBVAL) || status=$$?; \
 	exit $$status

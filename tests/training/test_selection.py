@@ -135,7 +135,7 @@ def test_twins_leave_before_the_best_are_counted():
         {"keep": 2, "by": "gain", "ranker": GAIN},
         {"max_correlation": 0.5, "keep": 1},
     ],
-    ids=str,
+    ids=" ".join,
 )
 def test_rows_outside_the_window_say_nothing(asked):
     features, labels = table()
