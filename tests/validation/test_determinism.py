@@ -10,7 +10,7 @@ import pytest
 
 from signalkit import training
 from signalkit.training import Recipe, Trained
-from signalkit.validation import aligned, proof
+from signalkit.validation import aligned, poison
 
 # a walk with everything that is fitted, the ensemble, its sets and their scores; a digest each
 WALK = """
@@ -18,7 +18,7 @@ import hashlib, json
 import pandas as pd
 from signalkit import training, validation
 from signalkit.splits import WalkForward
-from signalkit.validation import proof
+from signalkit.validation import poison, proof
 
 OWN = {
     "XGBOOST": {"rounds": 15, "min_rows_leaf": 10},
@@ -28,7 +28,7 @@ OWN = {
 NAIVE = ["MAJORITY", "PERSISTENCE", "LOGISTIC"]
 
 def digests():
-    features, labels = proof.market()
+    features, labels = poison.market()
     models = {name: training.make(name, "signal_direction", **s) for name, s in OWN.items()}
     models |= {name: training.make(name, "signal_direction") for name in NAIVE}
     recipe = training.Recipe(
@@ -108,7 +108,7 @@ SETTINGS = {
 @pytest.mark.parametrize("name", SETTINGS)
 def test_saved_and_loaded_a_trained_model_gives_the_same_bits(name, monkeypatch):
     monkeypatch.setenv("SIGNALKIT_THREADS", "1")
-    features, labels = proof.market()
+    features, labels = poison.market()
     labels, rows = aligned(features, labels)
     early = rows[labels["label"].notna().to_numpy()[rows]][:240]
     model = training.make(name, "signal_direction", **SETTINGS[name])
@@ -126,7 +126,7 @@ def test_saved_and_loaded_a_trained_model_gives_the_same_bits(name, monkeypatch)
 @pytest.mark.parametrize("name", ["XGBOOST", "LIGHTGBM", "LSTM"])
 def test_another_seed_gives_other_numbers(name, monkeypatch):
     monkeypatch.setenv("SIGNALKIT_THREADS", "1")
-    features, labels = proof.market()
+    features, labels = poison.market()
     labels, rows = aligned(features, labels)
     early = rows[labels["label"].notna().to_numpy()[rows]][:240]
     shares = [

@@ -11,7 +11,7 @@ from signalkit import ROOT
 from signalkit.errors import DataError
 from signalkit.training import Recipe, prediction_sets, select
 from signalkit.training.linear import Logistic
-from signalkit.validation import proof
+from signalkit.validation import poison, proof
 from signalkit.validation.rows import aligned
 
 
@@ -52,7 +52,8 @@ def test_the_page_on_leakage_has_a_row_of_every_stage(table):
 @pytest.mark.parametrize(
     "part",
     ["scale", "selection", "row weights", "early stopping", "search", "calibration", "conformal"]
-    + ["ensemble: weighted", "ensemble: stacking", "reference of drift", "regimes", "rule"],
+    + ["ensemble: weighted", "ensemble: stacking", "reference of drift", "regimes", "rule"]
+    + ["rule: ", "regimes: Markov", "fusion", "voices", "threshold", "size", "weights", "account"],
 )
 def test_every_kind_of_stage_has_a_row(table, part):
     assert table.index.str.startswith(part).any()
@@ -60,17 +61,17 @@ def test_every_kind_of_stage_has_a_row(table, part):
 
 @pytest.mark.parametrize("name", proof.recipes())
 def test_every_recipe_changes_predictions_so_that_its_proof_says_something(name):
-    tables = proof.market()
+    tables = poison.market()
     bare = proof.fold_of()(*tables)
     assert not proof.fold_of(recipe=proof.recipes()[name])(*tables).equals(bare)
 
 
 @pytest.mark.parametrize("method", ["weighted", "stacking"])
 def test_the_ensembles_weights_move_inside_a_fold_or_from_fold_to_fold(method):
-    found = proof.combined(proof.predicted(), method)
+    found = proof.combined(poison.predicted(), method)
     weights = found.droplevel("symbol")[["ONE", "TWO", "THREE"]]
     assert len(weights.drop_duplicates()) > 50
-    plain = proof.combined(proof.predicted(), "mean")
+    plain = proof.combined(poison.predicted(), "mean")
     assert not found[["p_sell", "p_buy"]].equals(plain[["p_sell", "p_buy"]])
 
 
@@ -80,7 +81,7 @@ def assert_caught(outcome, at_first=True):
     assert outcome.difference > 0
     assert outcome.column is not None
     if at_first:
-        assert outcome.first == proof.market()[0].index.get_level_values("time").unique()[240]
+        assert outcome.first == poison.market()[0].index.get_level_values("time").unique()[240]
 
 
 class ScaledByAll(Logistic):
@@ -94,9 +95,9 @@ class ScaledByAll(Logistic):
 
 
 def test_a_scale_learned_from_all_rows_is_caught(monkeypatch):
-    assert proof.in_window(proof.fold_of(["LOGISTIC"])).passed
+    assert poison.in_window(proof.fold_of(["LOGISTIC"])).passed
     monkeypatch.setitem(Logistic._types, "LOGISTIC", ScaledByAll)
-    assert_caught(proof.in_window(proof.fold_of(["LOGISTIC"])))
+    assert_caught(poison.in_window(proof.fold_of(["LOGISTIC"])))
 
 
 @pytest.mark.parametrize("settings", [{"keep": 3}, {"max_correlation": 0.7}])
@@ -104,14 +105,14 @@ def test_columns_selected_on_all_rows_are_caught(settings):
     def leaking(features, labels, _):
         return select(features, labels, everything(features, labels), **settings)
 
-    assert_caught(proof.in_window(proof.fold_of(recipe=Recipe(leaking))))
+    assert_caught(poison.in_window(proof.fold_of(recipe=Recipe(leaking))))
 
 
 def test_a_column_kept_because_it_varies_later_is_caught():
     def leaking(features, labels, _):
         return select(features, labels, np.arange(len(features)))
 
-    features, labels = proof.market()
+    features, labels = poison.market()
     assert leaking(features, labels, None)["still"] == "kept"
     times = features.index.get_level_values("time")
     window = np.flatnonzero(times < times.unique()[240])
@@ -141,7 +142,7 @@ class Later(Recipe):
 )
 def test_calibrating_or_stopping_on_the_test_window_is_caught(recipe):
     # one bar after the first test time there would be too few rows to calibrate on
-    assert_caught(proof.in_window(proof.fold_of(recipe=recipe), places=(45, 60)))
+    assert_caught(poison.in_window(proof.fold_of(recipe=recipe), places=(45, 60)))
 
 
 class WeighedByAll(Recipe):
@@ -155,7 +156,7 @@ class WeighedByAll(Recipe):
 
 @pytest.mark.parametrize("settings", [{"uniqueness": True}, {"last": 0.2}, {"balanced": True}])
 def test_row_weights_of_all_labels_are_caught(settings):
-    assert_caught(proof.in_window(proof.fold_of(recipe=WeighedByAll(**settings))))
+    assert_caught(poison.in_window(proof.fold_of(recipe=WeighedByAll(**settings))))
 
 
 class Searching(Recipe):
@@ -167,7 +168,7 @@ class Searching(Recipe):
 
 def test_a_search_on_all_rows_is_caught():
     leaking = Searching(trials=3, folds=2, seed=1)
-    assert_caught(proof.in_window(proof.fold_of(recipe=leaking), places=(60,)))
+    assert_caught(poison.in_window(proof.fold_of(recipe=leaking), places=(60,)))
 
 
 def test_labels_settled_inside_the_test_window_are_caught_in_the_training_window():
@@ -175,7 +176,7 @@ def test_labels_settled_inside_the_test_window_are_caught_in_the_training_window
         def fit(self, model, features, labels, rows, **named):
             return super().fit(model, features, labels, everything(features, labels), **named)
 
-    assert_caught(proof.in_window(proof.fold_of(recipe=Unpurged()), places=(0,)))
+    assert_caught(poison.in_window(proof.fold_of(recipe=Unpurged()), places=(0,)))
 
 
 def known_at_once(predictions):
@@ -188,8 +189,8 @@ def test_weights_in_order_of_folds_that_ignore_known_at_are_caught():
     def leaking(predictions):
         return proof.combined(known_at_once(predictions))
 
-    assert proof.on_stream(proof.combined, proof.predicted()).passed
-    assert_caught(proof.on_stream(leaking, proof.predicted()), at_first=False)
+    assert poison.on_stream(proof.combined, poison.predicted()).passed
+    assert_caught(poison.on_stream(leaking, poison.predicted()), at_first=False)
 
 
 def test_a_stacker_that_learns_from_labels_not_yet_settled_is_caught():
@@ -198,8 +199,8 @@ def test_a_stacker_that_learns_from_labels_not_yet_settled_is_caught():
 
     starts = (120, 180, 240)  # first times of folds, where a stacker is fitted anew
     proven = partial(proof.combined, method="stacking")
-    assert proof.on_stream(proven, proof.predicted(), places=starts).passed
-    assert_caught(proof.on_stream(leaking, proof.predicted(), places=starts), at_first=False)
+    assert poison.on_stream(proven, poison.predicted(), places=starts).passed
+    assert_caught(poison.on_stream(leaking, poison.predicted(), places=starts), at_first=False)
 
 
 def test_conformal_sets_that_use_outcomes_not_yet_settled_are_caught():
@@ -207,7 +208,7 @@ def test_conformal_sets_that_use_outcomes_not_yet_settled_are_caught():
         own = predictions.xs("THREE", level="model_id").dropna(subset=["prediction"])
         return prediction_sets(known_at_once(own), least=40)[["threshold", "alpha"]]
 
-    assert_caught(proof.on_stream(leaking, proof.predicted()), at_first=False)
+    assert_caught(poison.on_stream(leaking, poison.predicted()), at_first=False)
 
 
 def test_a_proof_of_nothing_is_refused():
@@ -215,13 +216,13 @@ def test_a_proof_of_nothing_is_refused():
         found = proof.combined(predictions)
         return found[found.index.get_level_values("time") > "2024-01-05"]
 
-    assert proof.on_stream(late, proof.predicted(), places=(200,)).passed
+    assert poison.on_stream(late, poison.predicted(), places=(200,)).passed
     with pytest.raises(DataError, match="there is nothing to compare up to 2024-01-01"):
-        proof.on_stream(late, proof.predicted(), places=(0,))
+        poison.on_stream(late, poison.predicted(), places=(0,))
 
 
 def test_the_seeded_predictions_hold_failures_and_outcomes_that_wait():
-    found = proof.predicted()
+    found = poison.predicted()
     assert found["prediction"].isna().mean() == pytest.approx(0.05, abs=0.02)
     waits = found["actual"].isna()
     assert waits.any()
