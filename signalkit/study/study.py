@@ -10,6 +10,7 @@ opens only where the params say `backtesting: {open_holdout: true}`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import cached_property
 from typing import Any
@@ -31,6 +32,7 @@ from signalkit.study.stages import (
     features_asked,
     holdout_from,
 )
+from signalkit.study.sweep import sweep
 from signalkit.study.telling import alarms, as_html, caveats
 
 # blocks of the bootstrap last at least this many horizons
@@ -291,6 +293,10 @@ class Study:
         trial: the configuration and its return series go to the ledger.
         """
         return self._recorded(RESEARCH)
+
+    def sweep(self, thresholds: Iterable[float]) -> pd.DataFrame:
+        """Statistics of the account at each of several thresholds, each a trial of the ledger."""
+        return sweep(self, thresholds)
 
     def holdout(self) -> Artifact | None:
         """The simulation on the holdout, None while the params leave it closed.
