@@ -1,5 +1,6 @@
 """What the pages say is there is there."""
 
+import doctest
 import re
 import subprocess
 
@@ -33,7 +34,9 @@ def test_make_targets_and_commands_of_the_readme_exist():
     targets = set(re.findall(r"`make (\w+)", README))
     told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert targets <= set(re.findall(r"make (\w+)", told.stdout))
-    verbs = set(re.findall(r"signalkit (run|verify|doctor|collect|train|models)\b", README))
+    verbs = set(
+        re.findall(r"signalkit (run|verify|doctor|collect|train|models|backtest)\b", README)
+    )
     assert verbs <= set(cli.main.commands)
 
 
@@ -42,6 +45,15 @@ def test_params_example_of_the_readme_is_what_the_schema_takes():
     asked = params.parse(yaml.safe_load(example))
     assert asked.collection.source == "files"
     assert asked.study_name == "coins"
+
+
+def test_python_example_of_the_readme_gives_what_it_says():
+    (example,) = re.findall(r"```pycon\n(.*?)```", README, re.DOTALL)
+    test = doctest.DocTestParser().get_doctest(example, {}, "README", "README.md", 0)
+    said = []
+    done = doctest.DocTestRunner(verbose=False).run(test, out=said.append)
+    assert done.attempted == 10
+    assert done.failed == 0, "".join(said)
 
 
 def test_changelog_counts_the_catalogue_right():
