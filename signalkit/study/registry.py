@@ -78,6 +78,8 @@ def register(study: Study, scores: pd.DataFrame | None = None) -> dict[str, int]
 def study_of(model: Registered, files: Mapping[str, bytes]) -> dict[str, Any]:
     """Name and sections of the study of a registered model, with that model's voice alone.
 
+    Rules keep their voices; no more are asked to agree than there are.
+
     Raises
     ------
     StoreError
@@ -89,6 +91,7 @@ def study_of(model: Registered, files: Mapping[str, bytes]) -> dict[str, Any]:
         )
     asked = json.loads(files[STUDY])
     fusion = asked["signals"]["fusion"] | {"voices": [model.model_type], "regime_weights": {}}
+    fusion["agree"] = min(fusion["agree"], 1 + len(fusion["rules"]))  # more there are not
     return asked | {"signals": asked["signals"] | {"fusion": fusion}}
 
 
