@@ -130,7 +130,8 @@ class Store(Bars, Features, News):
     def lend_ledger(self, folder: Path, head: str, *, but: str = "") -> None:
         """Write the trial chain up to and with the row `head` into a new data folder.
 
-        The returns of the trials go with it, but for those of one artifact.
+        The returns of the trials go with it, but for those of one artifact and of holdouts,
+        which nothing compares.
         """
         trials = self.ledger.trials()
         heads = [GENESIS, *(trial.hash for trial in trials)]
@@ -139,7 +140,7 @@ class Store(Bars, Features, News):
         lent = trials[: heads.index(head)]
         with Store.open(folder) as other:
             other.db["trials"].insert_all(asdict(trial) for trial in lent)
-            for identity in {trial.artifact for trial in lent} - {but}:
+            for identity in {trial.artifact for trial in lent if not trial.holdout} - {but}:
                 self.artifacts.lend("backtesting", identity, other.artifacts)
 
     def lend_collected(self, folder: Path, study_name: str, identity: str) -> None:

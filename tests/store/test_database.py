@@ -10,6 +10,7 @@ import pytest
 
 from signalkit import ROOT
 from signalkit.errors import StoreError
+from signalkit.lineage import digest
 from signalkit.store import Store, data_folder
 from signalkit.store.ledger import GENESIS
 
@@ -93,6 +94,22 @@ def test_the_ledger_is_lent_up_to_a_head(store, tmp_path, lent):
     with Store.open(tmp_path / "lent") as other:
         assert other.ledger.trials() == store.ledger.trials()[:lent]
         other.ledger.check()
+
+
+def test_returns_go_with_the_chain_but_for_those_of_one_artifact_and_of_holdouts(store, tmp_path):
+    made = {}
+    for name in ("mine", "other", "held"):
+        about = {"stage": "backtesting", "of": name}
+        made[name] = digest(about)
+        tables = {"returns": pd.DataFrame({"strategy": [0.1]})}
+        store.artifacts.write(about | {"identity": made[name]}, tables=tables)
+        told = {"series": "s", "artifact": made[name], "holdout": name == "held"}
+        store.ledger.record(about, **told)
+    store.lend_ledger(tmp_path / "lent", store.ledger.head(), but=made["mine"])
+    with Store.open(tmp_path / "lent") as other:
+        assert len(other.ledger.trials()) == 3
+        found = {name: other.artifacts.find("backtesting", made[name]) for name in made}
+        assert [name for name, there in found.items() if there] == ["other"]
 
 
 def test_a_head_that_the_ledger_does_not_have_is_not_lent(store, tmp_path):
