@@ -56,6 +56,21 @@ def check_holdout(params: Params, panel: pd.DataFrame) -> None:
         )
 
 
+def check_opened(study: Study, panel: pd.DataFrame) -> None:
+    """A holdout that is opened must hold a block of the bootstrap, and two days."""
+    if not study.params.backtesting.open_holdout:
+        return
+    times = panel.index.unique("time")
+    held = times[times >= holdout_from(study.params)]
+    days = (held - pd.Timedelta(1, "ns")).floor("D").nunique()
+    if len(held) < study.block or days < 2:
+        raise ParamsError(
+            f"validation.holdout_from: the holdout that is opened has {len(held)} bars of {days}"
+            f" days; intervals need a block of {study.block} bars and 2 days; begin it earlier or"
+            " leave backtesting.open_holdout false"
+        )
+
+
 def check_news(study: Study) -> None:
     """Features of news need news."""
     names = [name for name in names_of(study) if features.CATALOG[name].reads_news]

@@ -1,8 +1,9 @@
 """From predictions to money: the makers of the signals and backtesting stages.
 
 A signal at t reads predictions made at t and outcomes with `known_at` at or before it; the
-account that follows it fills later. What is told of the money beside the equity is of the
-research scope alone: of the holdout there are the account and its statistics.
+account that follows it fills later. Of the holdout there are the account, its statistics with
+intervals, its bracket and its parts; what asks how it could have been otherwise is asked of the
+research scope alone.
 """
 
 from __future__ import annotations
@@ -165,8 +166,13 @@ def simulate(study: Study, scope: str) -> Made:
         "sharpe": backtesting.sharpe_interval(result, per_year, **drawn),
         "sharpe_low": backtesting.sharpe_interval(runs["pessimistic"], per_year, **drawn),
         "bracket": backtesting.bracket_of(runs, per_year),
+        "intervals": backtesting.intervals(result, per_year, **drawn).reset_index(),
+        "legal": pd.DataFrame({name: run.equity["strategy"] for name, run in runs.items()}),
+        "attribution": backtesting.attribution(result),
     }
-    return (made if scope == WHOLE else made | _sheet(study, runs, trades, weights)), {}
+    if scope != WHOLE:
+        made |= _sheet(study, result, trades, weights)
+    return made, {}
 
 
 def _drawn(study: Study) -> dict[str, Any]:
@@ -185,12 +191,12 @@ def _attributed(trades: pd.DataFrame, signal: pd.DataFrame) -> pd.DataFrame:
 
 def _sheet(
     study: Study,
-    runs: dict[str, backtesting.Backtest],
+    result: backtesting.Backtest,
     trades: pd.DataFrame,
     weights: pd.DataFrame,
 ) -> dict[str, pd.DataFrame]:
-    """Everything of the tear sheet beside the account itself."""
-    result, per_year, drawn = runs["base"], study.periods_per_year, _drawn(study)
+    """Everything of the tear sheet that the holdout is not asked."""
+    per_year, drawn = study.periods_per_year, _drawn(study)
     regime = study.artifact("signals").table("regime")["regime"]
     predictions = study.validate()
     moved = labeling.target_return(study.bars(), study.params.labeling.horizon)["label"]
@@ -199,17 +205,13 @@ def _sheet(
         called = backtesting.called(predictions, moved)
     window = max(_LEAST, round(_ROLLING * per_year))
     rules = study.params.backtesting.model_dump(exclude={"open_holdout"})
-    equity = pd.DataFrame({name: run.equity["strategy"] for name, run in runs.items()})
     return {
-        "intervals": backtesting.intervals(result, per_year, **drawn).reset_index(),
         "months": backtesting.monthly(result.returns["strategy"]).rename(columns=str),
         "rolling": backtesting.rolling_sharpe(result.returns, per_year, window=window),
-        "legal": equity,
         "break_even": backtesting.break_even(study.bars(), weights, **rules),
         "by_confidence": backtesting.by_confidence(trades, **_spaced(drawn, trades, result)),
         "by_regime": backtesting.by_regime(trades, regime, **_spaced(drawn, trades, result)),
         "by_model": backtesting.by_model(called, **drawn),
-        "attribution": backtesting.attribution(result),
     } | _capacity(study, weights, rules)
 
 

@@ -22,7 +22,13 @@ from signalkit.bars import bars_per_year
 from signalkit.errors import LeakError
 from signalkit.splits import WalkForward
 from signalkit.store import Artifact, Artifacts, Store, data_folder
-from signalkit.study.checks import check_cells, check_holdout, check_lengths, check_news
+from signalkit.study.checks import (
+    check_cells,
+    check_holdout,
+    check_lengths,
+    check_news,
+    check_opened,
+)
 from signalkit.study.inputs import digests, load
 from signalkit.study.luck import luck
 from signalkit.study.stages import (
@@ -173,6 +179,7 @@ class Study:
         check_news(self)
         check_holdout(self.params, self.every_bar)
         check_lengths(self, self.every_bar)
+        check_opened(self, self.every_bar)
 
     @cached_property
     def every_bar(self) -> pd.DataFrame:
@@ -301,7 +308,8 @@ class Study:
     def holdout(self) -> Artifact | None:
         """The simulation on the holdout, None while the params leave it closed.
 
-        Opening it is counted.
+        Tables of the account: `equity returns positions trades accounts statistics intervals
+        attribution`; and `sharpe sharpe_low bracket legal`. Opening it is counted.
         """
         return self._recorded(WHOLE) if self.params.backtesting.open_holdout else None
 

@@ -111,3 +111,22 @@ def test_blocks_must_fit_into_what_settles_of_the_tested_bars(own_store, train, 
         return
     with pytest.raises(ParamsError, match=says):
         checked(train, training=asked, **held)
+
+
+@pytest.mark.parametrize(
+    ("border", "horizon", "found"),
+    [
+        ("2006-12-01", 6, r"20 bars of 20 days; intervals need a block of 24 bars"),
+        ("2006-12-29", 1, r"1 bars of 1 days; intervals need a block of 4 bars and 2 days"),
+    ],
+)
+def test_a_holdout_too_short_for_its_intervals_is_refused_before_it_is_opened(
+    own_store, border, horizon, found
+):
+    sections = SMALL | {"labeling": {"horizon": horizon}}
+    sections["validation"] = {"train": 400, "test": 200, "holdout_from": border}
+    assert Study.open("small", **sections).check() is None
+    opened = Study.open("small", **sections, backtesting={"open_holdout": True})
+    with pytest.raises(ParamsError, match=f"validation.holdout_from: .* {found}"):
+        opened.holdout()
+    assert not own_store.exists()

@@ -191,10 +191,19 @@ def test_bars_between_test_windows_ask_for_no_position(first):
 
 def test_an_opened_holdout_is_simulated_from_its_first_bar_and_counted(first):
     study = opened(backtesting={"open_holdout": True})
-    equity = study.holdout().table("equity")
+    held = study.holdout()
+    equity = held.table("equity")
     assert equity.index.min() >= pd.Timestamp("2005-01-01", tz="UTC")
-    assert study.store.ledger.count(holdout=True) == 1
+    assert study.store.ledger.count(holdout=True) == study.opened() == 1
     assert study.store.ledger.count() == 1
+    earned, ends = equity["strategy"].iloc[-1] - 1, held.table("bracket").loc["return_total"]
+    assert ends["low"] <= ends["base"] <= ends["high"]
+    assert ends["base"] == pytest.approx(earned, abs=1e-12)
+    assert held.table("legal")["base"].iloc[-1] == equity["strategy"].iloc[-1]
+    assert held.table("attribution").loc["total", "total"] == pytest.approx(earned, abs=1e-9)
+    told = held.table("intervals").set_index(["measure", "account"]).loc["sharpe_annual"]
+    assert told["value"].to_dict() == pytest.approx(held.table("sharpe")["value"].to_dict())
+    assert held.table("trades")["decided_at"].min() >= equity.index[0]
 
 
 def test_features_of_the_holdout_study_equal_those_before_it(first):
