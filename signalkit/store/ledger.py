@@ -96,13 +96,20 @@ class Ledger:
         query = "SELECT count(DISTINCT configuration) FROM trials WHERE holdout = ?"
         return self._db.execute(query, [int(holdout)]).fetchone()[0]
 
-    def opened(self, source: str, symbols: Sequence[str], border: str) -> int:
+    def opened(
+        self,
+        source: str,
+        symbols: Sequence[str],
+        border: str,
+        *,
+        own: Mapping[str, Any] | None = None,
+    ) -> int:
         """Distinct configurations that have seen returns at or after a border.
 
         Those that opened their holdout, and those whose own border lies later, on the same
-        source and any of the same symbols.
+        source and any of the same symbols; and `own`, a configuration that is about to.
         """
-        seen = set()
+        seen = set() if own is None else {digest(dict(own))}
         for trial in self.trials():
             asked = json.loads(trial.params)
             kept = asked.get("collection", {})

@@ -330,9 +330,14 @@ class Study:
         return self.params.configuration() | {"features": features_asked(self)}
 
     def opened(self) -> int:
-        """Configurations that have seen returns of this study's holdout."""
+        """Configurations that have seen returns of this study's holdout.
+
+        This one is among them from the moment its params open it, so that notebooks before the
+        last say the same however often they are executed.
+        """
         kept, border = self.params.collection, self.params.validation.holdout_from
-        return self.store.ledger.opened(kept.source, kept.symbols, border)
+        own = self.configuration() if self.params.backtesting.open_holdout else None
+        return self.store.ledger.opened(kept.source, kept.symbols, border, own=own)
 
     def verdict(self) -> pd.DataFrame:
         """The verdict's table: value, interval, baseline, number of trials."""

@@ -191,6 +191,7 @@ def test_bars_between_test_windows_ask_for_no_position(first):
 
 def test_an_opened_holdout_is_simulated_from_its_first_bar_and_counted(first):
     study = opened(backtesting={"open_holdout": True})
+    assert (study.opened(), first.opened()) == (1, 0)  # it is about to, the other is not
     held = study.holdout()
     equity = held.table("equity")
     assert equity.index.min() >= pd.Timestamp("2005-01-01", tz="UTC")

@@ -122,7 +122,7 @@ def test_a_holdout_is_never_swept(swept):
     opened = study(backtesting={"open_holdout": True})
     table = opened.sweep(TRIED)
     pd.testing.assert_frame_equal(table, swept[1], check_exact=True)
-    assert opened.opened() == 0
+    assert study().opened() == 0
     assert opened.store.ledger.count(holdout=True) == 0
 
 
