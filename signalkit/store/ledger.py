@@ -86,9 +86,18 @@ class Ledger:
         """Every row, oldest first."""
         return [Trial(**row) for row in self._db["trials"].rows_where(order_by="seq")]
 
-    def head(self) -> str:
-        """Hash of the newest row; 64 zeros for an empty ledger."""
-        newest = self._db.execute("SELECT hash FROM trials ORDER BY seq DESC LIMIT 1").fetchone()
+    def head(self, *, besides: Mapping[str, Any] | None = None) -> str:
+        """Hash of the newest row; 64 zeros for an empty ledger.
+
+        Holdout rows of the configuration `besides` are passed over: who makes them cannot know
+        their hash before.
+        """
+        query = (
+            "SELECT hash FROM trials WHERE NOT (holdout = 1 AND configuration = ?)"
+            " ORDER BY seq DESC LIMIT 1"
+        )
+        passed = "" if besides is None else digest(dict(besides))
+        newest = self._db.execute(query, [passed]).fetchone()
         return newest[0] if newest else GENESIS
 
     def count(self, *, holdout: bool = False) -> int:

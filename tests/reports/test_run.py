@@ -175,6 +175,9 @@ def test_identity_follows_cells_and_params_and_the_ledger_only_where_it_is_read(
     first, *_, last = notebooks.notebook_files()
     of = {file: notebooks.identity(file, study)["identity"] for file in (first, last)}
     assert notebooks.identity(first, other)["identity"] != of[first]
+    own = {"series": "own", "artifact": "a", "holdout": True}
+    study.store.ledger.record(study.configuration(), **own)
+    assert notebooks.identity(last, study)["identity"] == of[last]
     study.store.ledger.record({"another": 1}, series="s", artifact="a")
     assert notebooks.identity(first, study)["identity"] == of[first]
     assert notebooks.identity(last, study)["identity"] != of[last]

@@ -66,6 +66,16 @@ def test_the_holdout_is_counted_apart(store):
     store.ledger.check()
 
 
+def test_the_head_besides_a_configuration_passes_over_its_holdout_alone(store):
+    recorded(store, 2)
+    research = store.ledger.head()
+    store.ledger.record({"horizon": 1}, series="s1", artifact="a", holdout=True)
+    assert store.ledger.head(besides={"horizon": 1}) == research
+    assert store.ledger.head(besides={"horizon": 0}) == store.ledger.head() != research
+    store.ledger.record({"horizon": 0}, series="s0", artifact="a", holdout=True)
+    assert store.ledger.head(besides={"horizon": 1}) == store.ledger.head()
+
+
 def test_the_chain_goes_on_in_a_store_opened_again(own_store):
     with Store.open() as store:
         recorded(store, 2)
