@@ -75,12 +75,16 @@ def test_runs_into_a_lent_array_keep_nothing():
     market = prepare(table, **RULES)
     target, lent = market.place(weight).target, np.empty(len(table))
     market.run(target, equity_out=lent)
-    tracemalloc.start()
-    for _ in range(50):
-        market.run(target, equity_out=lent)
-    kept, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    # an equity of 3,000 bars alone is 24,000 bytes
+    seen = []
+    for _ in range(8):
+        tracemalloc.start()
+        for _ in range(50):
+            market.run(target, equity_out=lent)
+        seen.append(tracemalloc.get_traced_memory())
+        tracemalloc.stop()
+    # numba keeps small objects of its own at first, what a run kept would be kept in every
+    # round; an equity of 3,000 bars alone is 24,000 bytes
+    kept, most = min(seen)
     assert kept < 5_000
     assert most < 20_000
 
