@@ -48,6 +48,9 @@ ACCOUNTS = (
 # a share of equity, of an allowance or of what was held that counts as nothing
 DUST = 1e-12
 
+# more bars or symbols than there are; a bar's number may be added to it
+_ANY = 2**62
+
 _F, _I = np.float64, np.int64
 POSITION = np.dtype(
     [
@@ -135,11 +138,11 @@ def rules_of(settings: Settings) -> Rules:
         max_leverage=float(s.max_leverage),
         max_weight=float(s.max_leverage if s.max_weight is None else s.max_weight),
         drift=float(s.drift),
-        max_positions=np.iinfo(np.int64).max if s.max_positions is None else s.max_positions,
+        max_positions=_ANY if s.max_positions is None else min(int(s.max_positions), _ANY),
         max_turnover=math.inf if s.max_turnover is None else float(s.max_turnover),
         maintenance=float(s.maintenance),
         brake=float(s.brake or 0.0),
-        brake_bars=int(s.brake_bars),
+        brake_bars=min(int(s.brake_bars), _ANY),
         pessimistic=s.path == "pessimistic",
         prices=PRICES.index(s.prices),
     )

@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 
 from signalkit.backtesting.account import ACCOUNTS, CLOSES
-from signalkit.backtesting.market import Market, Orders, Outcome, first_time, prepare
+from signalkit.backtesting.given import first_time
+from signalkit.backtesting.market import Market, Orders, Outcome, prepare
 from signalkit.backtesting.settings import Settings
 from signalkit.backtesting.trades import fill_table, round_trips
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numba import njit
+from pandas.api.types import infer_dtype
 
 from signalkit.backtesting.account import AT_CLOSE, CLOSES, NEXT_OPEN, OPENS, Bars, priceable, taken
 from signalkit.backtesting.settings import Settings
@@ -41,6 +42,10 @@ class Rows(NamedTuple):
 
 def read(bars: pd.DataFrame) -> Rows:
     """Checked bars by number; `symbol` and `time` are empty for a table of one symbol."""
+    if not isinstance(bars, pd.DataFrame):
+        raise DataError(f"bars are a DataFrame, were a {type(bars).__name__}")
+    if bars.empty:
+        raise DataError("there are no bars to simulate; give at least one")
     if bars.index.nlevels == 1:
         check(bars)
         none = np.empty(0, np.int64)
@@ -69,6 +74,8 @@ def _panel(bars: pd.DataFrame) -> Rows | None:
         return None
     if not isinstance(bars.index.levels[1], pd.DatetimeIndex):
         return None
+    if (kind := infer_dtype(bars.index.levels[0])).startswith("mixed"):
+        raise DataError(f"the panel's symbols are {kind}, which have no order; give names of text")
     symbol, symbols, time, times = numbered(bars.index)
     if str(times.tz) != "UTC" or (symbol < 0).any() or (time < 0).any():
         return None

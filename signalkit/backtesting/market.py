@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from signalkit.backtesting import kernel, layout
+from signalkit.backtesting import given, kernel, layout
 from signalkit.backtesting.account import ACCOUNTS, TOTALS, Bars, Rules, rules_of
 from signalkit.backtesting.layout import NOTHING
 from signalkit.backtesting.settings import Settings
@@ -158,33 +158,30 @@ class Market:
             If a weight is not finite, above the leverage, given twice or at a time without
             a bar, a limit price or stop is not a price, or a stop is beyond its limit price.
         """
-        table = weight.to_frame("weight") if isinstance(weight, pd.Series) else weight
-        if "weight" not in table.columns:
-            raise DataError(f"weights need the column weight; they have {list(table.columns)}")
-        if table.empty:
-            raise DataError("there are no weights to simulate")
+        table = given.weights(weight)
         cells = self._cells(table.index, "a weight", "to be decided on")
-        values = table["weight"].to_numpy(dtype=np.float64)
+        values = given.numbers(table["weight"], "the weight")
         bad = ~np.isfinite(values)
-        _refuse(bad, table.index, values, "the weight", "give 0 for no position")
+        given.refuse(bad, table.index, values, "the weight", "give 0 for no position")
         target = self._spread(values, cells, table.index, "weights")
-        beside = [self._prices(table, name, cells) for name in ("limit_price", "stop")]
+        beside = [self._prices(table, name, cells) for name in given.BESIDE]
         self._check_leverage(target)
         self._check_stops(target, *beside)
         return Orders(target, *beside)
 
     def charge(self, funding: pd.Series) -> Market:
         """The same market with funding rates that fall due at the ends of some bars."""
-        later = funding[_times(funding.index, "funding") >= self.times[0]]
+        times = given.times(given.rates(funding).index, "a funding rate")
+        later = funding[times >= self.times[0]]
         cells = self._cells(later.index, "a funding rate", "to fall due on")
-        values = later.to_numpy(dtype=np.float64)
-        _refuse(~np.isfinite(values), later.index, values, "the funding rate", "leave it out")
+        values = given.numbers(later, "the funding rate")
+        given.refuse(~np.isfinite(values), later.index, values, "the funding rate", "leave it out")
         rates = np.nan_to_num(self._spread(values, cells, later.index, "funding rates"), nan=0.0)
         return replace(self, bars=self.bars._replace(funding=rates))
 
     def _cells(self, index: pd.Index, what: str, why: str) -> tuple[np.ndarray, np.ndarray]:
         """Grid row and symbol column of every entry of an index."""
-        times = layout.nanoseconds(_times(index, what))
+        times = layout.nanoseconds(given.times(index, what))
         rows = layout.seek(times, layout.nanoseconds(self.times))
         if index.nlevels == 1:
             lone = 0 if self.symbols.equals(pd.Index([""])) else -1
@@ -194,7 +191,7 @@ class Market:
             columns = names[index.codes[0]]
         stray = layout.stray(rows, columns, self.bars.there)
         if stray >= 0:
-            raise DataError(f"{what} at {_told(index[stray])} has no bar {why}")
+            raise DataError(f"{what} at {given.told(index[stray])} has no bar {why}")
         return rows, columns
 
     def _spread(self, values: np.ndarray, cells: tuple, index: pd.Index, what: str) -> np.ndarray:
@@ -202,16 +199,16 @@ class Market:
         out = np.full(self.shape, np.nan)
         twice = layout.put(out, *cells, values)
         if twice >= 0:
-            raise DataError(f"there are two {what} at {_told(index[twice])}; keep one")
+            raise DataError(f"there are two {what} at {given.told(index[twice])}; keep one")
         return out
 
     def _prices(self, table: pd.DataFrame, name: str, cells: tuple) -> np.ndarray:
         """A column of optional prices as an array, of length 0 where there is none."""
         if name not in table.columns:
             return NOTHING
-        values = table[name].to_numpy(dtype=np.float64)
+        values = given.numbers(table[name], f"the {name}")
         bad = ~(np.isnan(values) | ((values > 0) & np.isfinite(values)))
-        _refuse(bad, table.index, values, f"the {name}", "give a price above 0, NaN for none")
+        given.refuse(bad, table.index, values, f"the {name}", "give a price above 0, NaN for none")
         none = np.isnan(values).all()
         return NOTHING if none else self._spread(values, cells, table.index, name)
 
@@ -219,7 +216,7 @@ class Market:
         """The weights in force never sum to more than the leverage."""
         row, most = layout.most_gross(target)
         allowed = self.settings.max_leverage
-        if most > allowed + _TOLERANCE:
+        if most > allowed + _TOLERANCE * max(allowed, 1.0):
             raise DataError(
                 f"weights at {self.times[row]:%Y-%m-%d %H:%M}Z sum to {most:g} times equity;"
                 f" backtesting.max_leverage allows {allowed:g}"
@@ -233,7 +230,7 @@ class Market:
         if beyond.any():
             row, column = np.argwhere(beyond)[0]
             raise DataError(
-                f"the stop at {_told((self.symbols[column], self.times[row]))} is"
+                f"the stop at {given.told((self.symbols[column], self.times[row]))} is"
                 f" {stops[row, column]:g}, at or beyond its limit_price of"
                 f" {limits[row, column]:g}; give a long's stop below it, a short's above"
             )
@@ -278,7 +275,11 @@ def prepare(
     rows = layout.read(bars)
     first = 0 if times_from is None else int(rows.times.searchsorted(times_from))
     if first == len(rows.times):
-        raise DataError(f"no bar ends at {times_from} or later; give bars of that time")
+        last = given.told(rows.times[-1])
+        raise DataError(
+            f"no bar ends at {given.told(times_from)} or later, the last one at {last}; give bars"
+            " of that time"
+        )
     grid = layout.lay_out(rows, first, asked)
     market = Market(rows.times[first:], rows.symbols, asked, grid, rules_of(asked))
     return market if funding is None else market.charge(funding)
@@ -292,33 +293,6 @@ def _check_names(settings: Mapping[str, Any]) -> None:
             near = get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
             raise ParamsError(f"backtesting has no setting {name!r}; {hint}")
-
-
-def first_time(weight: pd.DataFrame | pd.Series) -> pd.Timestamp | None:
-    """Earliest time of an index, None where it is empty."""
-    return _times(weight.index, "a weight").min() if len(weight) else None
-
-
-def _times(index: pd.Index, what: str) -> pd.DatetimeIndex:
-    """Times of an index of bars; DataError where it has none in UTC."""
-    times = index if index.nlevels == 1 else index.levels[1]
-    if not isinstance(times, pd.DatetimeIndex) or str(times.tz) != "UTC":
-        raise DataError(f"{what} is indexed by {times.dtype}; give bar ends in UTC, as bars have")
-    return times if index.nlevels == 1 else times.take(index.codes[1])
-
-
-def _refuse(bad: np.ndarray, index: pd.Index, values: np.ndarray, what: str, instead: str) -> None:
-    """DataError with the first bad value and its place, if there is one."""
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise DataError(f"{what} at {_told(index[row])} is {values[row]:g}; {instead}")
-
-
-def _told(place: pd.Timestamp | tuple) -> str:
-    """An entry of an index for a message."""
-    if isinstance(place, tuple):
-        return f"{place[0]} {place[1]:%Y-%m-%d %H:%M}Z".strip()
-    return f"{place:%Y-%m-%d %H:%M}Z"
 
 
 def _check_array(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 
 from signalkit.errors import ParamsError
 
@@ -119,7 +119,7 @@ class Settings:
             value = getattr(self, name)
             if value is None and type(self).__dataclass_fields__[name].default is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+            if isinstance(value, bool) or not isinstance(value, Real) or not _finite(value):
                 raise ParamsError(f"backtesting.{name} must be a finite number, was {value!r}")
             if value < 0:
                 raise ParamsError(f"backtesting.{name} must not be negative, was {value}")
@@ -140,7 +140,7 @@ class Settings:
             value = getattr(self, name)
             if value is None and name == "max_positions":
                 continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
                 raise ParamsError(
                     f"backtesting.{name} is a whole number of at least {least}, was {value!r}"
                 )
@@ -162,3 +162,11 @@ class Settings:
 
 
 _ALWAYS = ("capital", "max_leverage")
+
+
+def _finite(value: Real) -> bool:
+    """Whether a number fits a float."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
