@@ -249,7 +249,8 @@ def set_levels(position, rules):
             level = other
     if rules.trailing_stop > 0.0:
         other = position.best * (1.0 - side * rules.trailing_stop)
-        if not side * level >= side * other:
+        # a mean entry price is not exact: of equal levels the reason is stop
+        if not side * level >= side * other - DUST * other:
             level, reason = other, TRAILING
     position.stop_level, position.level_reason = level, reason
     if rules.take_profit > 0.0:

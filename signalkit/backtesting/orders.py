@@ -110,7 +110,9 @@ def rounded(change, cut, equity, position, quote, rules):
     if change == 0.0 or change == -position.units:
         return change, cut
     if rules.lot > 0.0:
-        change = math.copysign(math.floor(abs(change) / rules.lot + LOTS) * rules.lot, change)
+        # numpy's floor: that of math is an integer, which ends at 9e18 lots
+        lots = np.floor(abs(change) / rules.lot + LOTS)
+        change = math.copysign(lots * rules.lot, change)
     value = abs(change) * quote
     if value <= DUST * equity:
         return 0.0, cut

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from tests.backtesting.reference_book import TRADE, Order, Settings, symbol_bars
+from tests.backtesting.reference_book import DUST, TRADE, Order, Settings, symbol_bars
 from tests.backtesting.reference_orders import Orders
 
 YEAR = pd.Timedelta(365, "D")
@@ -69,7 +69,9 @@ class Account(Orders):
         low, high = (bar.low, bar.high) if trip.side > 0 else (-bar.high, -bar.low)
         opened = trip.side * bar.open
         stops, profit = self.levels(trip)
-        stop, reason = max(stops, key=lambda found: found[0], default=(-math.inf, ""))
+        stop = max((level for level, _ in stops), default=-math.inf)
+        # of equal ones the first; a mean entry price is not exact
+        reason = next((why for level, why in stops if level >= stop - DUST * abs(stop)), "")
         gains = profits and high >= profit
         if low <= stop and not (gains and self.set.path == "optimistic"):
             level = min(stop, trip.side * trip.last if trip.late else opened)
