@@ -159,11 +159,11 @@ class Market:
             a bar, a limit price or stop is not a price, or a stop is beyond its limit price.
         """
         table = given.weights(weight)
-        cells = self._cells(table.index, "a weight", "to be decided on")
+        cells = self.cells(table.index, "a weight", "to be decided on")
         values = given.numbers(table["weight"], "the weight")
         bad = ~np.isfinite(values)
         given.refuse(bad, table.index, values, "the weight", "give 0 for no position")
-        target = self._spread(values, cells, table.index, "weights")
+        target = self.spread(values, cells, table.index, "weights")
         beside = [self._prices(table, name, cells) for name in given.BESIDE]
         self._check_leverage(target)
         self._check_stops(target, *beside)
@@ -173,13 +173,13 @@ class Market:
         """The same market with funding rates that fall due at the ends of some bars."""
         times = given.times(given.rates(funding).index, "a funding rate")
         later = funding[times >= self.times[0]]
-        cells = self._cells(later.index, "a funding rate", "to fall due on")
+        cells = self.cells(later.index, "a funding rate", "to fall due on")
         values = given.numbers(later, "the funding rate")
         given.refuse(~np.isfinite(values), later.index, values, "the funding rate", "leave it out")
-        rates = np.nan_to_num(self._spread(values, cells, later.index, "funding rates"), nan=0.0)
+        rates = np.nan_to_num(self.spread(values, cells, later.index, "funding rates"), nan=0.0)
         return replace(self, bars=self.bars._replace(funding=rates))
 
-    def _cells(self, index: pd.Index, what: str, why: str) -> tuple[np.ndarray, np.ndarray]:
+    def cells(self, index: pd.Index, what: str, why: str) -> tuple[np.ndarray, np.ndarray]:
         """Grid row and symbol column of every entry of an index."""
         times = layout.nanoseconds(given.times(index, what))
         rows = layout.seek(times, layout.nanoseconds(self.times))
@@ -194,7 +194,7 @@ class Market:
             raise DataError(f"{what} at {given.told(index[stray])} has no bar {why}")
         return rows, columns
 
-    def _spread(self, values: np.ndarray, cells: tuple, index: pd.Index, what: str) -> np.ndarray:
+    def spread(self, values: np.ndarray, cells: tuple, index: pd.Index, what: str) -> np.ndarray:
         """Values in their cells, NaN elsewhere."""
         out = np.full(self.shape, np.nan)
         twice = layout.put(out, *cells, values)
@@ -210,7 +210,7 @@ class Market:
         bad = ~(np.isnan(values) | ((values > 0) & np.isfinite(values)))
         given.refuse(bad, table.index, values, f"the {name}", "give a price above 0, NaN for none")
         none = np.isnan(values).all()
-        return NOTHING if none else self._spread(values, cells, table.index, name)
+        return NOTHING if none else self.spread(values, cells, table.index, name)
 
     def _check_leverage(self, target: np.ndarray) -> None:
         """The weights in force never sum to more than the leverage."""

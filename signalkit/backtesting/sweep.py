@@ -13,12 +13,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
 from numba import njit
 
 from signalkit import metrics
+from signalkit.backtesting import given
 from signalkit.backtesting.account import TOTALS
 from signalkit.backtesting.market import Market, prepare
 from signalkit.errors import DataError, ParamsError
@@ -80,7 +82,7 @@ def sweep(
     DataError
         If a score is not finite, is given twice or at a time without a bar; or as `simulate`.
     """
-    asked = np.array([float(threshold) for threshold in thresholds])
+    asked = _numbers(thresholds)
     workers = threads() if workers is None else workers
     _check(asked, horizon, direction, workers)
     market = prepare(bars, times_from=_times(score).min(), funding=funding, **settings)
@@ -132,12 +134,20 @@ class _Buffers:
         return cls(np.full(market.shape, np.nan), slices, *sizes)
 
 
+def _numbers(thresholds: Iterable[float]) -> np.ndarray:
+    """Thresholds as an array; ParamsError where they are none."""
+    try:
+        return np.array([float(threshold) for threshold in thresholds])
+    except (TypeError, ValueError):
+        raise ParamsError(f"thresholds are a list of numbers, were {thresholds!r}") from None
+
+
 def _check(asked: np.ndarray, horizon: int, direction: str, workers: int) -> None:
     """Refuse a sweep that makes no sense."""
     if not len(asked) or not (asked >= 0).all() or np.isinf(asked).any():
         raise ParamsError(f"thresholds must be at least 0 and at least one, were {asked.tolist()}")
-    if horizon < 1:
-        raise ParamsError(f"horizon must be at least 1 bar, was {horizon}")
+    if not isinstance(horizon, Integral) or horizon < 1:
+        raise ParamsError(f"horizon must be a whole number of at least 1 bar, was {horizon}")
     if direction not in DIRECTIONS:
         raise ParamsError(f"signals.direction is one of {', '.join(DIRECTIONS)}, was {direction!r}")
     if workers < 1:
@@ -145,35 +155,26 @@ def _check(asked: np.ndarray, horizon: int, direction: str, workers: int) -> Non
 
 
 def _times(score: pd.Series) -> pd.DatetimeIndex:
-    """Time of each score."""
+    """Time of each score; DataError where there is none."""
+    if not isinstance(score, pd.Series):
+        raise DataError(f"a score is a Series, was a {type(score).__name__}")
     if score.empty:
         raise DataError("there is no score to trade")
-    return pd.DatetimeIndex(score.index.get_level_values(-1))
+    return given.times(score.index, "the score")
 
 
 def _plan(market: Market, score: pd.Series, horizon: int, direction: str) -> _Plan:
     """The score as an array of the market's shape, checked."""
-    values = score.to_numpy(dtype=float)
-    wrong = ~np.isfinite(values)
-    if wrong.any():
-        raise DataError(f"the score at {score.index[int(np.argmax(wrong))]} is not finite")
-    rows = market.times.get_indexer(_times(score))
-    columns = np.zeros(len(score), dtype=np.intp)
-    if score.index.nlevels == 2:
-        columns = market.symbols.get_indexer(score.index.get_level_values(0))
-    there = np.ascontiguousarray(market.bars.there)
-    # a place of -1 wraps around and is refused all the same
-    stray = (rows < 0) | (columns < 0) | (there[rows, columns] == 0)
-    if stray.any():
-        raise DataError(f"the score at {score.index[int(np.argmax(stray))]} has no bar to trade on")
-    if score.index.has_duplicates:
-        twice = score.index[int(np.argmax(score.index.duplicated()))]
-        raise DataError(f"there are two scores at {twice}; keep one")
-    wide = np.full(market.shape, np.nan)
-    wide[rows, columns] = values
+    values = given.numbers(score, "the score")
+    given.refuse(
+        ~np.isfinite(values), score.index, values, "the score", "what is not finite is left out"
+    )
+    cells = rows, columns = market.cells(score.index, "the score", "to trade on")
+    wide = market.spread(values, cells, score.index, "scores")
     first = np.full(market.shape[1], len(wide), dtype=np.int64)
     np.minimum.at(first, columns, rows)
     share = market.settings.max_leverage / len(np.unique(columns))
+    there = np.ascontiguousarray(market.bars.there)
     return _Plan(wide, there, first, horizon, share, direction == "long_only")
 
 

@@ -162,3 +162,33 @@ def test_of_a_loss_and_a_trail_of_one_distance_the_reason_is_stop(run, side):
         table = bars((price,) * 4, (price,) * 4, (gone,) * 4)
         got = run(table, wishes(table, side * 0.7), stop_loss=0.03, trailing_stop=0.03)
         assert got.trades["exit_reason"].tolist() == ["stop"]
+
+
+@pytest.mark.parametrize("run", [simulate, play], ids=["engine", "loop"])
+def test_the_rest_of_an_order_does_not_bring_its_first_stop_back(run):
+    row = (100, 100, 100, 100)
+    table = bars(
+        row, (*row, 0.004), (*row, 0.004), (*row, 0.004), (100, 100, 93, 94), (94, 94, 94, 94)
+    )
+    # it fills over three bars; meanwhile the same weight asks for another stop
+    wish = wishes(table, (0.005, None, 80), (0.005, None, 95))
+    got = run(table, wish, volume_cap=0.005)
+    assert got.trades["exit_reason"].tolist() == ["stop"]
+    assert got.fills["quote"].iloc[-1] == pytest.approx(95.0)
+    assert len(got.fills) == 4
+
+
+@pytest.mark.parametrize("run", [simulate, play], ids=["engine", "loop"])
+def test_three_tenths_are_three_lots_of_a_tenth(run):
+    # 0.3 / 0.1 is a little less than 3
+    table = bars((1, 1, 1, 1), (1, 1, 1, 1))
+    got = run(table, wishes(table, 0.3), lot=0.1)
+    assert got.fills["units"].tolist() == pytest.approx([0.3])
+
+
+@pytest.mark.parametrize("run", [simulate, play], ids=["engine", "loop"])
+def test_nothing_fills_at_a_close_at_which_funding_left_nothing(run):
+    table = bars(*[(1, 1, 1, 1)] * 4)
+    due = pd.Series(2.0, table.index[2:3])
+    got = run(table, wishes(table, 1.0, 0.5), fill="next_close", fee_bps=10, funding=due)
+    assert got.fills["reason"].tolist() == ["signal", "ruin"]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signalkit.backtesting import simulate
+from signalkit.backtesting import simulate, sweep
 from signalkit.causality import probe_bars
 from signalkit.errors import DataError, ParamsError
 
@@ -138,3 +138,33 @@ def test_counts_of_numpy_are_counts_and_those_beyond_a_bar_number_are_no_limit()
 def test_refuses_a_number_that_no_float_holds():
     with pytest.raises(ParamsError, match="fee_bps must be a finite number, was 1000"):
         simulate(BARS, wish(), fee_bps=10**400)
+
+
+SCORES = {
+    "of nowhere": (BARS, pd.Series(0.5, TIMES.tz_localize(None)), "is indexed by datetime64"),
+    "a frame": (BARS, wish(), "a score is a Series, was a DataFrame"),
+    "text": (BARS, pd.Series("1", TIMES), f"the score at {FIRST} is '1', which is no number"),
+    "of no symbol": (PANEL, pd.Series(0.5, TIMES), f"the score at {FIRST} has no bar to trade on"),
+    "no time": (PANEL, pd.Series(0.5, keyed(["A", "B"], NO_TIME)), "the score in row 1 has no tim"),
+}
+
+
+@pytest.mark.parametrize("case", SCORES)
+def test_refuses_scores_that_are_not_what_they_seem(case):
+    bars, score, says = SCORES[case]
+    with pytest.raises(DataError, match=says):
+        sweep(bars, score, [0.1], periods_per_year=365)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"thresholds": 0.1}, "thresholds are a list of numbers, were 0.1"),
+        ({"thresholds": ["a"]}, r"thresholds are a list of numbers, were \['a'\]"),
+        ({"horizon": 1.5}, "horizon must be a whole number of at least 1 bar, was 1.5"),
+    ],
+)
+def test_refuses_a_sweep_of_no_numbers(change, says):
+    asked = {"thresholds": [0.1], "periods_per_year": 365} | change
+    with pytest.raises(ParamsError, match=says):
+        sweep(BARS, pd.Series(0.5, TIMES), **asked)
