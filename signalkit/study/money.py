@@ -8,7 +8,7 @@ research scope alone.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,39 +29,49 @@ _ROLLING, _LEAST = 0.5, 60
 
 def weigh(study: Study, scope: str) -> Made:
     """The signal of each bar and the position that it asks for."""
-    asked, panel = study.params.signals, study.panel(scope)
+    panel = study.panel(scope)
     labels = study.artifact("labeling", scope).table("labels")
     regime = _regime(study, scope, panel)
     signal = _signal(study, scope, labels, regime)
     threshold = _threshold(study, panel, signal, labels, regime)
-    sizing = asked.sizing
-    weights = signals.target_weights(
-        signal,
-        study.params.labeling.horizon,
-        says=study.params.labeling.says,
-        bars=panel.index,
-        threshold=threshold["threshold"],
-        direction=asked.direction,
-        leverage=study.params.backtesting.max_leverage,
-        cap=sizing.cap,
-        sizing=signals.Sizing(
-            sizing.method,
-            sizing.by_confidence,
-            sizing.annual_volatility,
-            sizing.fraction,
-            sizing.step,
-        ),
-        volatility=signals.trailing_volatility(panel, sizing.volatility_span),
-        periods_per_year=study.periods_per_year,
-        payoff=_payoff(study, panel, signal),
-        symbols=len(study.params.collection.symbols),
-    )
+    rules = _sizes(study, panel, signal, threshold["threshold"])
+    horizon = study.params.labeling.horizon
+    weights = signals.target_weights(signal, horizon, bars=panel.index, **rules)
+    # a slice by itself, unrounded, tells which side its signal asked for
+    alone = rules | {"sizing": replace(rules["sizing"], step=0.0)}
+    own = signals.target_weights(signal, 1, **alone)["weight"]
+    signal = signal.assign(asked=np.sign(own).astype(int))
     return {
         "weights": weights,
         "signal": signal,
         "threshold": threshold,
         "regime": regime.to_frame("regime"),
     }, {}
+
+
+def _sizes(
+    study: Study, panel: pd.DataFrame, signal: pd.DataFrame, threshold: pd.Series
+) -> dict[str, Any]:
+    """By what rules a signal becomes a slice of the capital."""
+    asked, sizing = study.params.signals, study.params.signals.sizing
+    return {
+        "says": study.params.labeling.says,
+        "threshold": threshold,
+        "direction": asked.direction,
+        "leverage": study.params.backtesting.max_leverage,
+        "cap": sizing.cap,
+        "sizing": signals.Sizing(
+            sizing.method,
+            sizing.by_confidence,
+            sizing.annual_volatility,
+            sizing.fraction,
+            sizing.step,
+        ),
+        "volatility": signals.trailing_volatility(panel, sizing.volatility_span),
+        "periods_per_year": study.periods_per_year,
+        "payoff": _payoff(study, panel, signal),
+        "symbols": len(study.params.collection.symbols),
+    }
 
 
 def _regime(study: Study, scope: str, panel: pd.DataFrame) -> pd.Series:
@@ -183,10 +193,23 @@ def _drawn(study: Study) -> dict[str, Any]:
 
 
 def _attributed(trades: pd.DataFrame, signal: pd.DataFrame) -> pd.DataFrame:
-    """Trades with the signal that caused each: model, prediction, confidence."""
-    causes = signal[["model_id", "prediction", "confidence"]]
-    keys = pd.MultiIndex.from_frame(trades[["symbol", "decided_at"]])
-    return trades.join(causes.reindex(keys).reset_index(drop=True))
+    """Trades with the signal that caused each: model, prediction, confidence.
+
+    That is the symbol's last signal, up to the decision, that asked for the trade's side. Where
+    an older slice ran out, or a pause of the brake ended, the decision's own bar may have asked
+    for nothing, or for the other side.
+    """
+    asked = signal[signal["asked"] != 0].reset_index()
+    asked["side"] = np.where(asked["asked"] > 0, "long", "short")
+    by, place = ["symbol", "side"], np.full(len(trades), -1)
+    own = asked.groupby(by, observed=True).indices
+    for key, mine in trades.groupby(by, observed=True).indices.items():
+        # signals are in order of symbol and time
+        told = asked["time"].iloc[own[key]]
+        last = told.searchsorted(trades["decided_at"].iloc[mine], side="right") - 1
+        place[mine] = own[key][last]
+    causes = asked[["model_id", "prediction", "confidence"]].iloc[place]
+    return trades.join(causes.set_axis(trades.index))
 
 
 def _sheet(

@@ -57,6 +57,27 @@ def test_every_trade_carries_what_caused_it(made):
     assert trades["confidence"][3] == cause["confidence"]
 
 
+def test_a_trade_is_caused_by_the_last_signal_that_asked_for_its_side(made):
+    asked = {"threshold": 0.1, "sizing": {"by_confidence": False}}
+    one = study(signals=asked, backtesting={"brake": 0.03, "brake_bars": 9})
+    trades, found = one.backtest().table("trades"), one.artifact("signals")
+    signal, weight = found.table("signal"), found.table("weights")["weight"]
+    older = 0
+    for trade in trades.itertuples():
+        told, side = signal.loc[trade.symbol], 1 if trade.side == "long" else -1
+        mine = told[(told["asked"] == side) & (told.index <= trade.decided_at)]
+        assert mine["confidence"].iloc[-1] == trade.confidence
+        assert mine["prediction"].iloc[-1] == trade.prediction
+        assert np.sign(mine["score"].iloc[-1]) == side
+        older += mine.index[-1] < trade.decided_at
+    assert older > 0
+    assert (signal["score"].abs()[signal["asked"] != 0] >= 0.1).all()
+    # who asks for nothing in a whole horizon holds nothing
+    horizon = one.params.labeling.horizon
+    seen = (signal["asked"] != 0).groupby("symbol").rolling(horizon, min_periods=1).sum()
+    assert (weight[seen.droplevel(0).reindex(weight.index) == 0] == 0).all()
+
+
 def test_rules_regimes_and_sizes_are_what_the_params_ask_for(made):
     asked = study(
         signals={
