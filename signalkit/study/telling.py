@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from signalkit.study.study import Study
 
 
+# closed trades of which a rate or a mean is told without a word on their number
+_FEW = 30
 # pages that are dark set a red that can be read there
 _RED = "color: var(--sk-alarm, #b2182b)"
 
@@ -58,13 +60,47 @@ def alarms(study: Study) -> list[validation.Finding]:
 
 def caveats(study: Study) -> list[str]:
     """Everything that a reader of the verdict must know besides."""
-    told = _data(study) + _models(study)
+    found = study.backtest()
+    made = account(found.table("equity")["strategy"], found.table("trades"), study.signals())
+    told = made + _data(study) + _models(study)
     border = study.params.validation.holdout_from
     told.append(
         f"Bars from {border} on are held out; {study.opened()} configurations have seen returns"
         " there."
     )
     return told
+
+
+def account(equity: pd.Series, trades: pd.DataFrame, weights: pd.DataFrame) -> list[str]:
+    """What a Sharpe ratio does not tell of an account: too few trades, money lost, ruin."""
+    told, closed = [], int((trades["exit_reason"] != "open").sum())
+    if trades.empty:
+        asked = (weights["weight"] != 0).any()
+        why = (
+            "positions were asked for, and no order was filled"
+            if asked
+            else "no position was asked for"
+        )
+        told.append(f"There is no trade: {why}.")
+    elif closed < _FEW:
+        told.append(
+            f"Of the trades {closed} {'is' if closed == 1 else 'are'} closed; under {_FEW} of them"
+            " tell little, whatever an interval of bars says."
+        )
+    lost = 1 - equity.iloc[-1]
+    if equity.iloc[-1] == 0:
+        told.append(f"The account was ruined: nothing is left from {equity.idxmin():%Y-%m-%d} on.")
+    elif lost > 0:
+        told.append(
+            f"The account lost {_share(lost)} of its capital; a Sharpe ratio adds returns up and"
+            " can be above 0 all the same."
+        )
+    return told
+
+
+def _share(lost: float) -> str:
+    """A share in percent, never rounded up to all of it."""
+    return f"{lost:.0%}" if lost < 0.99 else f"{int(lost * 1e4) / 100:.2f}%"
 
 
 def _data(study: Study) -> list[str]:
