@@ -17,6 +17,8 @@ from signalkit.errors import DataError, ParamsError
 from signalkit.metrics import tally
 from signalkit.significance import draw_counts, few_at_once
 
+# what predictions say, and the side of a trade that pays
+_SIDES = {"direction": 0, "long": 1, "short": -1}
 # a part needs so many blocks of times for an interval
 _LEAST_BLOCKS = 4
 _COLUMNS = [
@@ -26,16 +28,21 @@ _COLUMNS = [
 ]
 
 
-def called(predictions: pd.DataFrame, outcome: pd.Series) -> pd.DataFrame:
+def called(
+    predictions: pd.DataFrame, outcome: pd.Series, *, says: str = "direction"
+) -> pd.DataFrame:
     """What each prediction would have earned before costs: as trades, for the tables here.
 
     Parameters
     ----------
     predictions : DataFrame indexed by (symbol, time, model_id)
-        Out-of-sample predictions of a direction (`p_buy` against `p_sell`) or of a return.
+        Out-of-sample predictions.
     outcome : Series indexed by (symbol, time)
         Return of a long position over the horizon, a fraction before costs; a prediction
         without one, because it has not settled, is left out.
+    says : str
+        `direction`: `p_buy` against `p_sell`, or the sign of a predicted return; `long` or
+        `short`: that side, where `p_buy` is above `p_hold`.
 
     Returns
     -------
@@ -45,16 +52,24 @@ def called(predictions: pd.DataFrame, outcome: pd.Series) -> pd.DataFrame:
 
     Raises
     ------
+    ParamsError
+        If predictions say none of these.
     DataError
         If the predictions are not indexed so, or the outcome is not.
     """
+    if says not in _SIDES:
+        raise ParamsError(f"predictions say one of {', '.join(_SIDES)}, was {says!r}")
     names = list(predictions.index.names)
     if names != ["symbol", "time", "model_id"] or list(outcome.index.names) != names[:2]:
         raise DataError(
             "predictions are indexed by symbol, time and model_id and their outcome by symbol and"
             f" time, were {names} and {list(outcome.index.names)}"
         )
-    score = (predictions["p_buy"] - predictions["p_sell"]).fillna(predictions["prediction"])
+    if says == "direction":
+        score = (predictions["p_buy"] - predictions["p_sell"]).fillna(predictions["prediction"])
+    else:
+        pays = (predictions["p_buy"] - predictions["p_hold"]).clip(lower=0)
+        score = pays * _SIDES[says]
     came = outcome.reindex(predictions.index.droplevel("model_id")).to_numpy()
     table = predictions[["prediction", "confidence"]].reset_index()
     side = np.sign(score.to_numpy())
@@ -210,7 +225,8 @@ def _parts(
 ) -> pd.DataFrame:
     """Count, hit rate and mean return of each part, with intervals on the same draws."""
     if closed.empty:
-        return pd.DataFrame(columns=_COLUMNS, index=pd.Index([], name=part.name), dtype=float)
+        empty = pd.DataFrame(columns=_COLUMNS, index=pd.Index([], name=part.name), dtype=float)
+        return empty.astype({"n": int})
     times, place = np.unique(pd.DatetimeIndex(closed["decided_at"]).asi8, return_inverse=True)
     group, names = pd.factorize(part, sort=True)
     earned = closed["return"].to_numpy(dtype=float)

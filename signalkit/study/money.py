@@ -224,8 +224,8 @@ def _sheet(
     predictions = study.validate()
     moved = labeling.target_return(study.bars(), study.params.labeling.horizon)["label"]
     called = pd.DataFrame(columns=list(trades))
-    if study.params.labeling.says == "direction":
-        called = backtesting.called(predictions, moved)
+    if (says := study.params.labeling.says) != "nothing":
+        called = backtesting.called(predictions, moved, says=says)
     window = max(_LEAST, round(_ROLLING * per_year))
     rules = study.params.backtesting.model_dump(exclude={"open_holdout"})
     return {

@@ -141,9 +141,25 @@ def test_predictions_are_called_as_trades_that_earn_their_side_of_the_outcome():
     assert by_confidence(got, bins=1, draws=20)["n"].tolist() == [2]
 
 
+@pytest.mark.parametrize(("says", "side"), [("long", 1), ("short", -1)])
+def test_a_trade_that_pays_is_called_only_where_that_is_likelier(says, side):
+    table, outcome = predictions()
+    table = table.xs("LGB", level="model_id", drop_level=False).iloc[:2]
+    table = table.assign(p_sell=0.0, p_hold=[0.4, 0.7], p_buy=[0.6, 0.3], prediction=[1.0, 0.0])
+    got = called(table, outcome, says=says)
+    assert got["side"].tolist() == [says]
+    first = table.index.droplevel("model_id")[0]
+    assert got["return"].tolist() == [side * outcome.loc[first]]
+
+
 @pytest.mark.parametrize(
     ("ask", "error", "says"),
     [
+        (
+            lambda: called(*predictions(), says="up"),
+            ParamsError,
+            "direction, long, short, was 'up'",
+        ),
         (lambda: by_confidence(trades([0.1])), DataError, "carry no confidence"),
         (lambda: by_model(trades([0.1])), DataError, "carry no model_id"),
         (lambda: by_confidence(many(), bins=0), ParamsError, "at least 1, was 0"),

@@ -46,6 +46,7 @@ def test_a_study_of_any_target_ends_with_a_verdict(own_store, labeling, low, hig
     assert np.isfinite(verdict.to_numpy()[:, :3].astype(float)).all()
     silent = "target_volatility says nothing of direction, so no position is taken."
     assert (silent in study.words()) == (low == high)
+    assert (len(study.backtest().table("by_model")) >= 2) == (low != high)
 
 
 def test_a_trade_that_pays_has_two_classes(own_store):
