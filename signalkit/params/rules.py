@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
+from signalkit.params.money import Backtesting
 from signalkit.params.sections import (
     TARGET_SETTINGS,
     Collection,
@@ -25,6 +26,9 @@ def broken_rules(params: Params) -> Iterator[tuple[str, str]]:
     yield from _label_rules(params.labeling)
     yield from _direction_rules(params)
     yield from _voice_rules(params)
+    yield from _regime_rules(params)
+    yield from _threshold_rules(params)
+    yield from _engine_rules(params.backtesting)
     yield from _order_rules(params)
 
 
@@ -108,8 +112,8 @@ def _direction_rules(params: Params) -> Iterator[tuple[str, str]]:
 
 
 def _voice_rules(params: Params) -> Iterator[tuple[str, str]]:
-    """Voices that there are, bounds that hold the threshold, counts that can be reached."""
-    asked, fusion = params.signals, params.signals.fusion
+    """Voices that there are, counts that can be reached, and what weighs them."""
+    fusion = params.signals.fusion
     there = ["ENSEMBLE", *params.training.models]
     for name in fusion.voices:
         if name not in there:
@@ -117,16 +121,75 @@ def _voice_rules(params: Params) -> Iterator[tuple[str, str]]:
     spoken = len(fusion.voices) + len(fusion.rules)
     if fusion.agree > spoken:
         yield "signals.fusion.agree", f"{fusion.agree} of {spoken} voices cannot agree; add some"
-    if not asked.adapting.low <= asked.threshold <= asked.adapting.high:
-        yield (
-            "signals.threshold",
-            f"must lie from adapting.low {asked.adapting.low} to adapting.high"
-            f" {asked.adapting.high}, was {asked.threshold}",
-        )
     known = {*fusion.voices, *fusion.rules}
     for regime, weights in fusion.regime_weights.items():
         for name in sorted(set(weights) - known):
             yield f"signals.fusion.regime_weights.{regime}", f"{name!r} has no voice"
+    if fusion.method == "dynamic" and params.labeling.says == "nothing":
+        yield (
+            "signals.fusion.method",
+            f"dynamic weighs by sides that came true, and {params.labeling.target} tells none; use"
+            " equal",
+        )
+
+
+def _regime_rules(params: Params) -> Iterator[tuple[str, str]]:
+    """Regimes that there are, in windows long enough to tell them."""
+    asked, held = params.signals, params.validation
+    if asked.regime.method != "markov":
+        return
+    named = {
+        "adapting.by_regime": asked.adapting.by_regime,
+        "fusion.regime_weights": asked.fusion.regime_weights,
+    }
+    for name, regimes in named.items():
+        if asked.regime.states == 2 and "normal" in regimes:
+            yield (
+                f"signals.{name}.normal",
+                "a Markov regime of 2 states is calm or wild; set signals.regime.states: 3 or leave"
+                " it out",
+            )
+    if asked.regime.least > held.train and not held.expanding:
+        yield (
+            "signals.regime.least",
+            f"no training window has so many returns, was {asked.regime.least} with"
+            f" validation.train {held.train}; take at most that",
+        )
+
+
+def _threshold_rules(params: Params) -> Iterator[tuple[str, str]]:
+    """Bounds that hold every threshold, and a record that it can follow."""
+    asked = params.signals
+    low, high = asked.adapting.low, asked.adapting.high
+    if low > high:
+        yield "signals.adapting.low", f"must be at most adapting.high {high}, was {low}"
+    bounds = f"must lie from adapting.low {low} to adapting.high {high}"
+    if not low <= asked.threshold <= high:
+        yield "signals.threshold", f"{bounds}, was {asked.threshold}"
+    for regime, threshold in asked.adapting.by_regime.items():
+        if not low <= threshold <= high:
+            yield f"signals.adapting.by_regime.{regime}", f"{bounds}, was {threshold}"
+    if asked.adapting.by_performance and params.labeling.says == "nothing":
+        yield (
+            "signals.adapting.by_performance",
+            f"follows sides that came true, and {params.labeling.target} tells none; leave it out",
+        )
+
+
+def _engine_rules(asked: Backtesting) -> Iterator[tuple[str, str]]:
+    """Settings of the account that would undo one another, or that nothing reads."""
+    if asked.brake_bars and asked.brake is None:
+        yield (
+            "backtesting.brake_bars",
+            f"is the pause after backtesting.brake, which is not set, was {asked.brake_bars}; set"
+            " both or none",
+        )
+    if asked.maintenance * asked.max_leverage >= 1:
+        yield (
+            "backtesting.maintenance",
+            f"a position at max_leverage {asked.max_leverage:g} would be liquidated at once, was"
+            f" {asked.maintenance:g}; keep it below {1 / asked.max_leverage:.3g}",
+        )
 
 
 def _order_rules(params: Params) -> Iterator[tuple[str, str]]:

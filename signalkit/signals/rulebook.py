@@ -27,6 +27,8 @@ from signalkit.features.catalog import find
 
 # two averages of one price differ by rounding alone
 _ROUNDING = 1e-12
+# where a study names rules
+_PLACE = "signals.fusion.rules"
 # seeded bars on which a rule is proven, so many that rare events are among them
 _PROBED = 1200
 
@@ -198,7 +200,7 @@ def momentum(read: pd.DataFrame) -> np.ndarray:
     return _sign(read["return_63"])
 
 
-def find_rules(names: Sequence[str] | None = None, place: str = "signals.rules") -> list[Rule]:
+def find_rules(names: Sequence[str] | None = None) -> list[Rule]:
     """Rules of some names, in that order, each once; all of the rulebook if omitted.
 
     Raises
@@ -207,13 +209,13 @@ def find_rules(names: Sequence[str] | None = None, place: str = "signals.rules")
         If there is no such rule, with the near match.
     """
     if isinstance(names, str):
-        raise ParamsError(f"{place} is a list of names, such as ['macd'], was {names!r}")
+        raise ParamsError(f"{_PLACE} is a list of names, such as ['macd'], was {names!r}")
     asked = list(dict.fromkeys(RULES if names is None else names))
     for name in asked:
         if name not in RULES:
             near = difflib.get_close_matches(str(name), RULES, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(RULES)}"
-            raise ParamsError(f"{place}: {name!r} is not in the rulebook; {hint}")
+            raise ParamsError(f"{_PLACE}: {name!r} is not in the rulebook; {hint}")
     return [RULES[name] for name in asked]
 
 

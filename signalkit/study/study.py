@@ -20,6 +20,7 @@ import pandas as pd
 from signalkit import collection, features, lineage, params, training, validation
 from signalkit.bars import bars_per_year
 from signalkit.errors import LeakError
+from signalkit.signals import find_rules
 from signalkit.splits import WalkForward
 from signalkit.store import Artifact, Artifacts, Store, data_folder
 from signalkit.study.checks import (
@@ -71,7 +72,9 @@ class Study:
             this covers every name that its parameters cells set.
         """
         check_cells()
-        return cls(params.parse({"study_name": study_name} | sections))
+        asked = params.parse({"study_name": study_name} | sections)
+        find_rules(asked.signals.fusion.rules)
+        return cls(asked)
 
     @cached_property
     def store(self) -> Store:

@@ -157,7 +157,7 @@ def test_refuses_rules_of_ones_own_that_are_none(rulebook, function, options, er
 @pytest.mark.parametrize(
     ("names", "says"),
     [
-        (["macdd"], "signals.rules: 'macdd' is not in the rulebook; did you mean 'macd'"),
+        (["macdd"], "signals.fusion.rules: 'macdd' is not in the rulebook; did you mean 'macd'"),
         (["xyz"], "known are moving_average_cross, rsi_reversal"),
         ("macd", "is a list of names"),
         (["macd"], "macd reads macd_histogram_12_26_9, which the table of features lacks"),

@@ -134,6 +134,20 @@ def test_a_study_without_a_trade_has_a_whole_sheet(made):
         ({"adapting": {"low": 0.1}}, "threshold: must lie from adapting.low 0.1"),
         ({"fusion": {"regime_weights": {"wild": {"macd": 0.0}}}}, "'macd' has no voice"),
         ({"fusion": {"rules": ["macd", "macd"]}}, "rules: one stands twice"),
+        ({"fusion": {"rules": ["mcad"]}}, "signals.fusion.rules: 'mcad' is not .* mean 'macd'"),
+        (
+            {"adapting": {"low": 0.5, "high": 0.2}},
+            "low: must be at most adapting.high 0.2, was 0.5",
+        ),
+        ({"adapting": {"high": 0.3, "by_regime": {"wild": 0.5}}}, "wild: must lie .* 0.3, was 0.5"),
+        (
+            {"regime": {"method": "markov"}, "adapting": {"by_regime": {"normal": 0.1}}},
+            "by_regime.normal: a Markov regime of 2 states is calm or wild; set .*states: 3",
+        ),
+        (
+            {"regime": {"method": "markov", "least": 401}},
+            "least: no training window has so many returns, was 401 with validation.train 400",
+        ),
     ],
 )
 def test_signals_that_cannot_be_are_refused(asked, says):
@@ -141,9 +155,29 @@ def test_signals_that_cannot_be_are_refused(asked, says):
         study(signals=asked)
 
 
-def test_a_rule_that_nobody_knows_is_refused_with_the_near_match(made):
-    with pytest.raises(ParamsError, match="macd"):
-        study(signals={"fusion": {"rules": ["mcad"]}}).signals()
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"brake_bars": 5}, "brake_bars: is the pause after backtesting.brake, which is not set"),
+        ({"max_leverage": 4.0, "maintenance": 0.25}, "liquidated at once, was 0.25; keep .* 0.25"),
+    ],
+)
+def test_settings_of_an_account_that_undo_one_another_are_refused(asked, says):
+    with pytest.raises(ParamsError, match=says):
+        study(backtesting=asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"fusion": {"method": "dynamic"}}, "dynamic weighs by sides .* target_volatility tells"),
+        ({"adapting": {"by_performance": 1.0}}, "by_performance: follows sides that came true"),
+    ],
+)
+def test_a_target_without_a_side_has_no_record_of_sides(asked, says):
+    sections = SECTIONS | {"labeling": {"target": "target_volatility"}}
+    with pytest.raises(ParamsError, match=says):
+        Study.open("money", **sections, signals=asked)
 
 
 def registered(**known):
