@@ -49,6 +49,15 @@ def test_four_times_the_capital_pays_twice_the_impact():
     assert got.loc[400.0] / got.loc[100.0] == pytest.approx(2.0, rel=1e-9)
 
 
+def test_what_is_lost_to_impact_is_measured_without_lots_and_least_orders():
+    table, weight = traded()
+    asked = {"periods_per_year": YEAR, "fee_bps": 1}
+    got = [capacity(table, weight, [1e4], **asked, **lots) for lots in ({}, {"lot": 1e-6})]
+    told = [found.limits["says"].str.split(" a year").str[0].tolist() for found in got]
+    assert told[0] == told[1]
+    assert float(told[0][0].rstrip("%")) > 0
+
+
 def test_returns_fall_with_capital_and_the_limits_are_where_they_say():
     table, weight = traded()
     asked = {"periods_per_year": YEAR, "impact": 1.0, "fee_bps": 1}

@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+import talib
 
-from signalkit import causality, features
+from signalkit import causality, collection, features
 from signalkit.errors import DataError, LeakError, ParamsError
 from signalkit.signals.rulebook import RULES, features_of, register_rule, vote
 from signalkit.signals.rules import trend
@@ -51,6 +52,30 @@ def test_directions_on_features_worked_by_hand(name, columns, expected):
     got = vote(table(**columns), [name])
     assert got[name].tolist() == expected
     assert got.columns.tolist() == [name]
+
+
+def of_talib(close):
+    """The rules said with TA-Lib's own indicators."""
+    upper, _, lower = talib.BBANDS(close, 20, 2, 2)
+    rsi = talib.RSI(close, 14)
+    return {
+        "moving_average_cross": np.sign(talib.SMA(close, 20) - talib.SMA(close, 50)),
+        "rsi_reversal": np.where(rsi < 30, 1, np.where(rsi > 70, -1, 0)),
+        "macd": np.sign(talib.MACD(close)[2]),
+        "bollinger_breakout": np.where(close > upper, 1, np.where(close < lower, -1, 0)),
+        "momentum": np.sign(talib.MOM(close, 63)),
+    }
+
+
+@pytest.mark.parametrize("market", ["sample", "made"])
+def test_rules_say_what_the_indicators_of_talib_say(market):
+    made = causality.probe_bars(1500)
+    one = collection.load("sample", ["SP500"], "1d").droplevel("symbol")
+    bars = made if market == "made" else one
+    got = vote(features.build(bars, features_of()))
+    for name, expected in of_talib(bars["close"].to_numpy()).items():
+        assert np.array_equal(got[name], np.nan_to_num(expected)), name
+        assert set(got[name]) == {-1, 0, 1}
 
 
 def test_the_cross_of_averages_is_the_trend_of_the_closes():
