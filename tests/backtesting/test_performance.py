@@ -90,6 +90,8 @@ def test_turnover_counts_what_was_traded_by_every_fill_rule(fill):
     # all in once, all out once, in one year of six bars
     result = account(100, 100, 100, 100, 100, 100, weights=[1.0, None, 0.0], fill=fill)
     assert statistics(result, 6).loc["turnover_annual", "strategy"] == pytest.approx(2.0)
+    # or in half a year of twelve
+    assert statistics(result, 12).loc["turnover_annual", "strategy"] == pytest.approx(4.0)
 
 
 def test_turnover_counts_trades_and_not_the_drift_of_a_position():

@@ -109,6 +109,16 @@ def test_payoff_is_that_of_a_loop_over_what_is_known():
     assert got.nunique() > 30
 
 
+@pytest.mark.parametrize("mostly", [1, -1])
+def test_four_bets_lost_or_won_are_too_few_for_a_payoff_of_five(mostly):
+    _, table = outcomes()
+    side = mostly * np.sign(table["label"])
+    side.iloc[::30] *= -1
+    assert (side.iloc[::30] != 0).sum() == 4
+    assert (payoff_ratio(side, table, least=5) == 1.0).all()
+    assert (payoff_ratio(side, table, least=3) != 1.0).any()
+
+
 def test_later_outcomes_never_change_a_payoff():
     side, table = outcomes()
     base, times = payoff_ratio(side, table, least=5), side.index.get_level_values("time")
