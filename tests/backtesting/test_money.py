@@ -141,6 +141,13 @@ def test_predictions_are_called_as_trades_that_earn_their_side_of_the_outcome():
     assert by_confidence(got, bins=1, draws=20)["n"].tolist() == [2]
 
 
+@pytest.mark.parametrize(("n", "told"), [(8, True), (7, False)])
+def test_a_part_has_an_interval_from_four_blocks_on(n, told):
+    table = trades([0.01, -0.01] * 4, [0.5] * 8).iloc[:n]
+    got = by_confidence(table, bins=1, block=2, draws=20)
+    assert got[HIT[1:]].notna().all(axis=None) == told
+
+
 @pytest.mark.parametrize(("says", "side"), [("long", 1), ("short", -1)])
 def test_a_trade_that_pays_is_called_only_where_that_is_likelier(says, side):
     table, outcome = predictions()

@@ -120,6 +120,10 @@ def test_a_drawdown_lasts_until_the_peak_is_reached_again():
     assert metrics.risk(moves)["max_drawdown_bars"] == 3
     assert metrics.risk(np.array([-0.5, 0.1, 0.1, 0.1]))["max_drawdown_bars"] == 4
     assert metrics.risk(np.array([0.0, 0.0, 0.5]))["max_drawdown_bars"] == 0
+    # what a rounding leaves below the peak is no water
+    short = next(d for d in np.arange(1, 99) / 100 if (1 - d) * (1 + (1 / (1 - d) - 1)) < 1)
+    moves = np.array([-short, 1 / (1 - short) - 1, 0.0])
+    assert metrics.risk(moves)["max_drawdown_bars"] == 1
 
 
 @EXAMPLES
