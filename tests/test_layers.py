@@ -14,7 +14,7 @@ LAYERS = [
     {"collection", "features", "labeling", "splits", "metrics", "significance"},
     {"training", "signals", "backtesting"},
     {"validation", "plots"},
-    {"study"},
+    {"study", "proof"},
     {"inference", "monitoring"},
     {"live", "serving", "reports", "doctor"},
     {"cli"},

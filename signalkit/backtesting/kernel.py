@@ -93,11 +93,12 @@ def _pay_borrow(t, prices, rate, positions, account):
 
 
 @njit(cache=True)
-def _decided(target, t):
-    """Whether a bar brings a weight."""
-    found = False
-    for s in range(target.shape[1]):
-        found = found or not np.isnan(target[t, s])
+def _decided(t, target, stops, positions):
+    """Whether a bar brings a weight other than the one in force, or one that may move a stop."""
+    found, moves = False, len(stops) > 0
+    for s in range(len(positions)):
+        weight = target[t, s]
+        found = found or (weight == weight and (moves or weight != positions[s].wanted))
     return found
 
 
@@ -269,8 +270,8 @@ def run(bars, rules, target, limits, stops, keep, equity, held, accounts, totals
                 value, gross, largest = worth(prices, CLOSES, t, positions, account.cash)
         if rules.brake > 0.0:
             brake(t, value, rules, positions, account)
-        if _decided(target, t) or account.liquidating == 1 or account.paused_until >= 0:
-            # 9
+        waits = account.liquidating == 1 or account.paused_until >= 0
+        if waits or _decided(t, target, stops, positions):  # 9
             _decide(t, target, limits, stops, rules, positions, account)
         due = account.markets > 0 or outgrown(value, gross, largest, rules)
         if rules.fill == AT_CLOSE and due:  # 10

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from signalkit import training
+from signalkit.proof import poison
 from signalkit.training import Recipe, Trained
-from signalkit.validation import aligned, poison
+from signalkit.validation import aligned
 
 # a walk with everything that is fitted, the ensemble, its sets and their scores; a digest each
 WALK = """
@@ -18,7 +19,7 @@ import hashlib, json
 import pandas as pd
 from signalkit import training, validation
 from signalkit.splits import WalkForward
-from signalkit.validation import poison, proof
+from signalkit.proof import poison
 
 OWN = {
     "XGBOOST": {"rounds": 15, "min_rows_leaf": 10},

@@ -1,6 +1,6 @@
-"""proof_money.py: every stage can fail, does something, and each kind of leak is caught.
+"""money.py: every stage can fail, does something, and each kind of leak is caught.
 
-That no stage fails is shown with all others in test_proof.
+That no stage fails is shown with all others in test_fitted.
 """
 
 from functools import cache
@@ -14,12 +14,12 @@ from signalkit.backtesting import account, kernel
 from signalkit.backtesting.account import CLOSES, HIGHS, LOWS, OPENS
 from signalkit.backtesting.settings import FILLS, PATHS
 from signalkit.errors import DataError
+from signalkit.proof import money
+from signalkit.proof.desk import World, futures, in_world, world
 from signalkit.signals import fusion, markov, rulebook, sizing, thresholds
-from signalkit.validation import proof_money
-from signalkit.validation.desk import World, futures, in_world, world
 
 WORLD = world()
-STAGES = proof_money.stages()
+STAGES = money.stages()
 CLOCK = WORLD.bars.index.get_level_values("time").unique().sort_values()
 
 
@@ -31,7 +31,7 @@ def others_of(others, places):
 
 def proven(name, step=1, stage=None):
     """Outcome of a stage, by all of its other futures or every so many of them."""
-    stage = stage or proof_money.stages()[name]
+    stage = stage or money.stages()[name]
     return in_world(stage.function, WORLD, others_of(stage.others, stage.places)[::step])
 
 

@@ -4,7 +4,7 @@ What is fitted in a training window predicts the window after it, up to some tim
 t, and labels settled at or after the first test time, are cut off, then replaced by garbage: the
 predictions up to t must be equal to the last bit. What is fitted on the stream of predictions is
 asked the same with rows after t, and outcomes known after t, cut off or replaced. What is decided
-and earned by then is proven in signalkit.validation.proof_money.
+and earned by then is proven in signalkit.proof.money.
 
 The tables are seeded and small: a stage is proven as code, not on the data of a study.
 """
@@ -19,6 +19,17 @@ import pandas as pd
 
 from signalkit import causality, signals
 from signalkit.causality import Causality
+from signalkit.proof import money
+from signalkit.proof.poison import (
+    GUESSED,
+    MEMBERS,
+    TIMES,
+    TRAIN,
+    Fold,
+    in_window,
+    on_stream,
+    predicted,
+)
 from signalkit.splits import WalkForward
 from signalkit.training import (
     ENSEMBLE,
@@ -29,18 +40,7 @@ from signalkit.training import (
     prediction_sets,
     select,
 )
-from signalkit.validation import proof_money
 from signalkit.validation.drift import drift
-from signalkit.validation.poison import (
-    GUESSED,
-    MEMBERS,
-    TIMES,
-    TRAIN,
-    Fold,
-    in_window,
-    on_stream,
-    predicted,
-)
 from signalkit.validation.walkforward import walk_forward
 
 # test times of a fold whose drift is measured
@@ -163,7 +163,7 @@ def stages() -> pd.DataFrame:
     found["reference of drift"] = (_IN_WINDOW, in_window(drifted, places=(_TEST - 1,)))
     found["regimes"] = (_IN_BARS, causality.check(_regime, at=_BARS))
     found["rule that stands in"] = (_IN_BARS, causality.check(_stood, at=_BARS))
-    found |= proof_money.proofs()
+    found |= money.proofs()
     rows = {name: _row(poisoned, proof) for name, (poisoned, proof) in found.items()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("stage")
 

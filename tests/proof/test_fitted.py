@@ -1,4 +1,4 @@
-"""proof.py: every stage passes, every stage does something, and each kind of leak is caught."""
+"""fitted.py: every stage passes, every stage does something, and each kind of leak is caught."""
 
 import re
 from functools import partial
@@ -9,9 +9,9 @@ import pytest
 
 from signalkit import ROOT
 from signalkit.errors import DataError
+from signalkit.proof import fitted, poison
 from signalkit.training import Recipe, prediction_sets, select
 from signalkit.training.linear import Logistic
-from signalkit.validation import poison, proof
 from signalkit.validation.rows import aligned
 
 
@@ -26,7 +26,7 @@ def one_thread():
 @pytest.fixture(scope="module")
 def table():
     """All stages, proven once."""
-    return proof.stages()
+    return fitted.stages()
 
 
 def everything(features, labels):
@@ -59,19 +59,19 @@ def test_every_kind_of_stage_has_a_row(table, part):
     assert table.index.str.startswith(part).any()
 
 
-@pytest.mark.parametrize("name", proof.recipes())
+@pytest.mark.parametrize("name", fitted.recipes())
 def test_every_recipe_changes_predictions_so_that_its_proof_says_something(name):
     tables = poison.market()
-    bare = proof.fold_of()(*tables)
-    assert not proof.fold_of(recipe=proof.recipes()[name])(*tables).equals(bare)
+    bare = fitted.fold_of()(*tables)
+    assert not fitted.fold_of(recipe=fitted.recipes()[name])(*tables).equals(bare)
 
 
 @pytest.mark.parametrize("method", ["weighted", "stacking"])
 def test_the_ensembles_weights_move_inside_a_fold_or_from_fold_to_fold(method):
-    found = proof.combined(poison.predicted(), method)
+    found = fitted.combined(poison.predicted(), method)
     weights = found.droplevel("symbol")[["ONE", "TWO", "THREE"]]
     assert len(weights.drop_duplicates()) > 50
-    plain = proof.combined(poison.predicted(), "mean")
+    plain = fitted.combined(poison.predicted(), "mean")
     assert not found[["p_sell", "p_buy"]].equals(plain[["p_sell", "p_buy"]])
 
 
@@ -95,9 +95,9 @@ class ScaledByAll(Logistic):
 
 
 def test_a_scale_learned_from_all_rows_is_caught(monkeypatch):
-    assert poison.in_window(proof.fold_of(["LOGISTIC"])).passed
+    assert poison.in_window(fitted.fold_of(["LOGISTIC"])).passed
     monkeypatch.setitem(Logistic._types, "LOGISTIC", ScaledByAll)
-    assert_caught(poison.in_window(proof.fold_of(["LOGISTIC"])))
+    assert_caught(poison.in_window(fitted.fold_of(["LOGISTIC"])))
 
 
 @pytest.mark.parametrize("settings", [{"keep": 3}, {"max_correlation": 0.7}])
@@ -105,7 +105,7 @@ def test_columns_selected_on_all_rows_are_caught(settings):
     def leaking(features, labels, _):
         return select(features, labels, everything(features, labels), **settings)
 
-    assert_caught(poison.in_window(proof.fold_of(recipe=Recipe(leaking))))
+    assert_caught(poison.in_window(fitted.fold_of(recipe=Recipe(leaking))))
 
 
 def test_a_column_kept_because_it_varies_later_is_caught():
@@ -142,7 +142,7 @@ class Later(Recipe):
 )
 def test_calibrating_or_stopping_on_the_test_window_is_caught(recipe):
     # one bar after the first test time there would be too few rows to calibrate on
-    assert_caught(poison.in_window(proof.fold_of(recipe=recipe), places=(45, 60)))
+    assert_caught(poison.in_window(fitted.fold_of(recipe=recipe), places=(45, 60)))
 
 
 class WeighedByAll(Recipe):
@@ -156,7 +156,7 @@ class WeighedByAll(Recipe):
 
 @pytest.mark.parametrize("settings", [{"uniqueness": True}, {"last": 0.2}, {"balanced": True}])
 def test_row_weights_of_all_labels_are_caught(settings):
-    assert_caught(poison.in_window(proof.fold_of(recipe=WeighedByAll(**settings))))
+    assert_caught(poison.in_window(fitted.fold_of(recipe=WeighedByAll(**settings))))
 
 
 class Searching(Recipe):
@@ -168,7 +168,7 @@ class Searching(Recipe):
 
 def test_a_search_on_all_rows_is_caught():
     leaking = Searching(trials=3, folds=2, seed=1)
-    assert_caught(poison.in_window(proof.fold_of(recipe=leaking), places=(60,)))
+    assert_caught(poison.in_window(fitted.fold_of(recipe=leaking), places=(60,)))
 
 
 def test_labels_settled_inside_the_test_window_are_caught_in_the_training_window():
@@ -176,7 +176,7 @@ def test_labels_settled_inside_the_test_window_are_caught_in_the_training_window
         def fit(self, model, features, labels, rows, **named):
             return super().fit(model, features, labels, everything(features, labels), **named)
 
-    assert_caught(poison.in_window(proof.fold_of(recipe=Unpurged()), places=(0,)))
+    assert_caught(poison.in_window(fitted.fold_of(recipe=Unpurged()), places=(0,)))
 
 
 def known_at_once(predictions):
@@ -187,18 +187,18 @@ def known_at_once(predictions):
 
 def test_weights_in_order_of_folds_that_ignore_known_at_are_caught():
     def leaking(predictions):
-        return proof.combined(known_at_once(predictions))
+        return fitted.combined(known_at_once(predictions))
 
-    assert poison.on_stream(proof.combined, poison.predicted()).passed
+    assert poison.on_stream(fitted.combined, poison.predicted()).passed
     assert_caught(poison.on_stream(leaking, poison.predicted()), at_first=False)
 
 
 def test_a_stacker_that_learns_from_labels_not_yet_settled_is_caught():
     def leaking(predictions):
-        return proof.combined(known_at_once(predictions), "stacking")
+        return fitted.combined(known_at_once(predictions), "stacking")
 
     starts = (120, 180, 240)  # first times of folds, where a stacker is fitted anew
-    proven = partial(proof.combined, method="stacking")
+    proven = partial(fitted.combined, method="stacking")
     assert poison.on_stream(proven, poison.predicted(), places=starts).passed
     assert_caught(poison.on_stream(leaking, poison.predicted(), places=starts), at_first=False)
 
@@ -213,7 +213,7 @@ def test_conformal_sets_that_use_outcomes_not_yet_settled_are_caught():
 
 def test_a_proof_of_nothing_is_refused():
     def late(predictions):
-        found = proof.combined(predictions)
+        found = fitted.combined(predictions)
         return found[found.index.get_level_values("time") > "2024-01-05"]
 
     assert poison.on_stream(late, poison.predicted(), places=(200,)).passed

@@ -1,7 +1,7 @@
 """A seeded world for whoever decides and trades in it, and the same past with other futures.
 
 What a desk did up to t in the world must be what it did in every world that has the same past
-until then. The functions that are proven so belong to signalkit.validation.proof_money.
+until then. The functions that are proven so belong to signalkit.proof.money.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pandas as pd
 from signalkit import causality
 from signalkit.bars import by_symbol
 from signalkit.causality import Causality
-from signalkit.validation.poison import (
+from signalkit.proof.poison import (
     SEED,
     SYMBOLS,
     TIMES,

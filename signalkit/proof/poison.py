@@ -2,7 +2,7 @@
 
 Rows after some time t, and outcomes that are not known then, are cut off, and then replaced by
 garbage. What a function says up to t is compared with what it said of the whole tables, to the
-last bit; NaN equals NaN only. Which functions are proven belongs to signalkit.validation.proof.
+last bit; NaN equals NaN only. Which functions are proven belongs to signalkit.proof.fitted.
 """
 
 from __future__ import annotations

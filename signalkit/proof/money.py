@@ -23,9 +23,9 @@ from signalkit import backtesting, features, labeling, signals
 from signalkit.backtesting.account import REASONS
 from signalkit.backtesting.settings import FILLS, PATHS
 from signalkit.causality import Causality
+from signalkit.proof.desk import Desk, World, futures, in_world, insides, unasked, world
+from signalkit.proof.poison import MEMBERS
 from signalkit.signals.timeline import KNOWN_REGIMES
-from signalkit.validation.desk import Desk, World, futures, in_world, insides, unasked, world
-from signalkit.validation.poison import MEMBERS
 
 _BARS = "bars after t"
 _TOLD = "bars and predictions after t, outcomes known after t"
