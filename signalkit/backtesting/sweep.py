@@ -1,9 +1,9 @@
 """Sweep: one score traded at many thresholds, statistics alone kept of each.
 
-The bars are laid out once; every threshold then costs one run of the kernel and three passes
-over its bars, in threads of this process. What a threshold gives depends on nothing but itself,
-so the table is the same for any number of workers, and memory is that of the workers' buffers,
-however many thresholds there are.
+The bars are laid out once; every threshold then costs one run of the kernel and two passes
+over its bars, in threads of this process; thresholds between which no score lies cost one run
+together. What a threshold gives depends on nothing but itself, so the table is the same for any
+number of workers, and memory is that of the workers' buffers, however many thresholds there are.
 
 The more thresholds are tried, the better the best of them looks by luck: each is a trial.
 """
@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from numbers import Integral
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -89,24 +89,28 @@ def sweep(
     if len(market.times) < 2:
         raise DataError("a sweep needs at least 2 bars from the first score on")
     plan = _plan(market, score, horizon, direction)
-    rows = np.empty((len(asked), 6 + len(TOTALS)))
+    distinct, of = _distinct(plan, asked)
+    rows = np.empty((len(distinct), 6 + len(TOTALS)))
     # next() of one iterator gives each place to one thread
-    places = iter(range(len(asked)))
+    places = iter(range(len(distinct)))
 
     def work() -> None:
         """Simulate the thresholds that nobody has taken, in buffers of this worker."""
-        mine = _Buffers.of(market, plan)
+        mine = _buffers(market, horizon)
         for place in places:
-            rows[place] = _row(market, plan, asked[place], mine)
+            rows[place] = _row(market, plan, distinct[place], mine)
 
     with ThreadPoolExecutor(workers) as pool:
-        for done in [pool.submit(work) for _ in range(min(workers, len(asked)))]:
+        for done in [pool.submit(work) for _ in range(min(workers, len(distinct)))]:
             done.result()
-    return _table(asked, rows, len(market.times), periods_per_year)
+    return _table(asked, rows[of], len(market.times), periods_per_year)
 
 
-@dataclass(frozen=True, eq=False)
-class _Plan:
+# weights, slices, equity, totals
+_Buffers = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+class _Plan(NamedTuple):
     """The score on the market's grid, and how it becomes weights."""
 
     score: np.ndarray
@@ -117,21 +121,11 @@ class _Plan:
     long_only: bool
 
 
-@dataclass(frozen=True, eq=False)
-class _Buffers:
-    """What one run writes to."""
-
-    target: np.ndarray
-    slices: np.ndarray
-    equity: np.ndarray
-    totals: np.ndarray
-
-    @classmethod
-    def of(cls, market: Market, plan: _Plan) -> _Buffers:
-        """Room for one run; bars before a symbol's first score never ask for anything."""
-        slices = np.zeros((market.shape[1], plan.horizon), dtype=np.int8)
-        sizes = np.empty(len(market.times)), np.empty(len(TOTALS))
-        return cls(np.full(market.shape, np.nan), slices, *sizes)
+def _buffers(market: Market, horizon: int) -> _Buffers:
+    """Room for one run; bars before a symbol's first score never ask for anything."""
+    slices = np.zeros((market.shape[1], horizon), dtype=np.int8)
+    sizes = np.empty(len(market.times)), np.empty(len(TOTALS))
+    return np.full(market.shape, np.nan), slices, *sizes
 
 
 def _numbers(thresholds: Iterable[float]) -> np.ndarray:
@@ -178,6 +172,18 @@ def _plan(market: Market, score: pd.Series, horizon: int, direction: str) -> _Pl
     return _Plan(wide, there, first, horizon, share, direction == "long_only")
 
 
+def _distinct(plan: _Plan, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Thresholds that no other one asks the same of, and the place among them of each asked.
+
+    Two thresholds between which no score lies take the same sides.
+    """
+    sides = plan.score[np.isfinite(plan.score)]
+    sizes = np.sort(sides if plan.long_only else np.abs(sides))
+    below = np.searchsorted(sizes, np.maximum(asked, _LEAST))
+    _, first, of = np.unique(below, return_index=True, return_inverse=True)
+    return asked[first], of
+
+
 @njit(cache=True, nogil=True)
 def _weigh(score, there, first, rule, slices, target):  # noqa: ANN001, ANN202 - numba
     """Write the weights that a threshold asks for; the mean of their absolute sum.
@@ -191,23 +197,25 @@ def _weigh(score, there, first, rule, slices, target):  # noqa: ANN001, ANN202 -
     n_bars, n_symbols = score.shape
     slices[:] = 0
     sums, at = np.full(n_symbols, horizon), np.zeros(n_symbols, np.int64)
-    gross, held = 0.0, np.zeros(n_symbols)
+    gross = 0
     for begin in range(0, n_bars, _STRETCH):
         end = min(begin + _STRETCH, n_bars)
         for s in range(n_symbols):
-            total, k, now, own = sums[s], at[s], held[s], slices[s]
+            total, k, own = sums[s], at[s], slices[s]
             for t in range(max(begin, first[s]), end):
                 if there[t, s] != 0:
                     value = score[t, s]
                     side = int(value >= least) - sides * int(-value >= least)
-                    total += side - own[k]
-                    own[k] = side
-                    k = k + 1 if k + 1 < horizon else 0
-                    now = weights[total]
-                    target[t, s] = now
-                gross += abs(now)
-            sums[s], at[s], held[s] = total, k, now
-    return gross / n_bars
+                    if horizon == 1:
+                        total = 1 + side
+                    else:
+                        total += side - own[k]
+                        own[k] = side
+                        k = k + 1 if k + 1 < horizon else 0
+                    target[t, s] = weights[total]
+                gross += abs(total - horizon)
+            sums[s], at[s] = total, k
+    return gross * (share / horizon) / n_bars
 
 
 @njit(cache=True, nogil=True)
@@ -217,9 +225,13 @@ def _moments(equity):  # noqa: ANN001, ANN202 - numba
     total, squares, low = 0.0, 0.0, 0.0
     least, most = np.inf, -np.inf
     trough, crest = 1.0, 1.0
+    moved = 0
     for t in range(n):
         now = equity[t]
-        value = now / before - 1.0 if before > 0.0 else 0.0
+        if now == before:
+            continue
+        moved += 1
+        value = now / before - 1.0
         total += value
         squares += value * value
         below = min(value, 0.0)
@@ -230,18 +242,20 @@ def _moments(equity):  # noqa: ANN001, ANN202 - numba
         if now * crest < trough * peak:
             trough, crest = now, peak
         before = now
+    if moved < n:
+        least, most = min(least, 0.0), max(most, 0.0)
     mean = total / n
     spread = np.sqrt(max(squares - n * mean * mean, 0.0) / (n - 1)) if most > least else 0.0
     return equity[n - 1], mean, spread, np.sqrt(low / n), trough / crest - 1.0
 
 
-def _row(market: Market, plan: _Plan, threshold: float, mine: _Buffers) -> np.ndarray:
+def _row(market: Market, plan: _Plan, threshold: float, buffers: _Buffers) -> np.ndarray:
     """Moments, exposure and totals of one threshold."""
+    target, slices, equity, totals = buffers
     rule = (threshold, plan.horizon, plan.share, plan.long_only)
-    given = plan.score, plan.there, plan.first, rule
-    exposure = _weigh(*given, mine.slices, mine.target)
-    market.run(mine.target, equity_out=mine.equity, totals_out=mine.totals)
-    return np.array([*_moments(mine.equity), exposure, *mine.totals])
+    exposure = _weigh(plan.score, plan.there, plan.first, rule, slices, target)
+    market.run(target, equity_out=equity, totals_out=totals)
+    return np.array([*_moments(equity), exposure, *totals])
 
 
 def _table(

@@ -16,6 +16,8 @@ from signalkit.errors import DataError, ParamsError
 from signalkit.metrics.rows import count_rows
 
 # wealth this near its peak is at it: what is missing is rounding
+# logarithm of the most that a float holds
+_MOST = float(np.log(np.finfo(float).max))
 _ROUNDING = 1e-12
 
 
@@ -62,7 +64,7 @@ def _annual(total: float, power: float) -> float:
     if total <= -1:
         return -1.0
     growth = np.log1p(total) * power
-    return float(np.expm1(growth)) if growth < np.log(np.finfo(float).max) else np.inf
+    return float(np.expm1(growth)) if growth < _MOST else np.inf
 
 
 @njit(cache=True, nogil=True)

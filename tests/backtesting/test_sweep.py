@@ -123,6 +123,16 @@ def test_a_threshold_gives_the_same_alone_and_among_others():
         pd.testing.assert_frame_equal(among.loc[[threshold]], alone, check_exact=True)
 
 
+@pytest.mark.parametrize("direction", ["long_short", "long_only"])
+def test_thresholds_at_a_score_and_beside_it_are_told_apart(direction):
+    bars, score = PROBE.iloc[:60], scored(PROBE.iloc[:60]).round(1)
+    at = np.unique(score.abs())
+    asked = np.concatenate([at, np.nextafter(at, 9), np.nextafter(at, -9).clip(0), at[::-1]])
+    given = {"periods_per_year": 8766, "direction": direction, **COSTS}
+    alone = [sweep(bars, score, [threshold], **given) for threshold in asked]
+    pd.testing.assert_frame_equal(sweep(bars, score, asked, **given), pd.concat(alone))
+
+
 def test_memory_is_that_of_the_workers_however_many_thresholds():
     score = scored()
     peaks = []
