@@ -144,8 +144,8 @@ def _check(asked: np.ndarray, horizon: int, direction: str, workers: int) -> Non
         raise ParamsError(f"horizon must be a whole number of at least 1 bar, was {horizon}")
     if direction not in DIRECTIONS:
         raise ParamsError(f"signals.direction is one of {', '.join(DIRECTIONS)}, was {direction!r}")
-    if workers < 1:
-        raise ParamsError(f"workers must be at least 1, was {workers}")
+    if not isinstance(workers, Integral) or workers < 1:
+        raise ParamsError(f"workers must be at least 1 thread, a whole number, was {workers}")
 
 
 def _times(score: pd.Series) -> pd.DatetimeIndex:

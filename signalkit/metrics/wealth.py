@@ -16,9 +16,9 @@ from signalkit.errors import DataError, ParamsError
 from signalkit.metrics.rows import count_rows
 
 # wealth this near its peak is at it: what is missing is rounding
+_ROUNDING = 1e-12
 # logarithm of the most that a float holds
 _MOST = float(np.log(np.finfo(float).max))
-_ROUNDING = 1e-12
 
 
 def drawdown(returns: np.ndarray) -> np.ndarray:
@@ -118,6 +118,8 @@ def returns(returns: np.ndarray, periods_per_year: float) -> pd.Series:
     ------
     DataError
         If there are fewer than 2 returns, one is not finite, or one is below -1.
+    ParamsError
+        If a year has no periods.
     """
     values = _checked(returns, 2)
     return pd.Series(from_moments(moments(values), len(values), periods_per_year))
@@ -125,6 +127,8 @@ def returns(returns: np.ndarray, periods_per_year: float) -> pd.Series:
 
 def from_moments(found: tuple[float, ...], n: int, periods_per_year: float) -> dict[str, float]:
     """The rows of `returns` from the `moments` of n returns."""
+    if not periods_per_year > 0:
+        raise ParamsError(f"periods_per_year must be above 0, was {periods_per_year}")
     growth, mean, spread, downside, worst, *_ = found
     annual, root = _annual(growth - 1, periods_per_year / n), np.sqrt(periods_per_year)
     return {
