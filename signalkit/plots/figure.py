@@ -12,12 +12,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateFormatter, AutoDateLocator
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import AutoLocator, FuncFormatter, NullLocator
 
 # colours that differ in lightness too, so that they survive a grey print
 BLUE, ORANGE, GREY, GREEN, RED = "#1f5fa8", "#e08214", "#8c8c8c", "#4d9221", "#b2182b"
 BLACK = "#3f3f3f"
 SERIES = (BLUE, ORANGE, GREEN, GREY)
+# from its lowest to its highest a log axis this short is read as a plain one
+_NARROW = 3
 # a model has one colour in every figure
 _MODELS = {
     "ENSEMBLE": BLUE,
@@ -85,10 +87,17 @@ def nothing(ax: Axes | None, finding: str, *, xlabel: str, ylabel: str) -> Axes:
 
 
 def log_axis(ax: Axes) -> None:
-    """A log scale from bottom to top with plain numbers on it."""
+    """A log scale from bottom to top with plain numbers on it; call it when all is drawn."""
     ax.set_yscale("log")
+    bottom, top = ax.get_ylim()
+    narrow = top < _NARROW * bottom
+    if narrow:
+        ax.yaxis.set_major_locator(AutoLocator())
+        ax.yaxis.set_minor_locator(NullLocator())
 
     def plain(value: float, _: int) -> str:
+        if narrow:
+            return f"{value:g}"
         low, high = ax.get_ylim()
         first = f"{value:.6e}"[0]
         return f"{value:g}" if first in ("12346" if high < 10 * low else "125") else ""

@@ -64,10 +64,9 @@ def caveats(study: Study) -> list[str]:
     made = account(found.table("equity")["strategy"], found.table("trades"), study.signals())
     told = made + _data(study) + _models(study)
     border = study.params.validation.holdout_from
-    told.append(
-        f"Bars from {border} on are held out; {study.opened()} configurations have seen returns"
-        " there."
-    )
+    seen = study.opened()
+    who = "1 configuration has" if seen == 1 else f"{seen} configurations have"
+    told.append(f"Bars from {border} on are held out; {who} seen returns there.")
     return told
 
 

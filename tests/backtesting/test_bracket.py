@@ -99,6 +99,14 @@ def test_extra_costs_come_on_top_of_the_costs_asked():
     assert resting["return_total"] == pytest.approx(paid["return_total"])
 
 
+def test_extra_costs_come_on_top_of_a_resting_fee_too():
+    # in at 100, out at 105 by a resting order: 0.05 - x - 1.05 (0.001 + x) = 0
+    costs = {"take_profit": 0.05, "maker_bps": 10.0, "tolerance_bps": 0.001}
+    got = break_even(RISING, at(RISING, 1.0), **costs).loc["return_total"]
+    assert got["now"] == pytest.approx(0.05 - 0.00105)
+    assert got["extra_bps"] == pytest.approx(1e4 * (0.05 - 0.00105) / 2.05, abs=0.001)
+
+
 def test_the_lead_over_holding_has_a_break_even_cost_of_its_own():
     table = bars((100, 100), (100, 99), (98, 98), (98, 98))
     got = break_even(table, at(table, -1.0, 0.0), tolerance_bps=0.001)

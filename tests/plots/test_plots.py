@@ -217,6 +217,17 @@ def test_log_axis_has_plain_numbers_on_it():
     assert not [text for text in shown if "10^" in text]
 
 
+@pytest.mark.parametrize("rise", [0.04, 0.7])
+def test_a_short_log_axis_has_numbers_enough(rise):
+    ax = plots.plot_equity(1 + rise * (BOTH - BOTH.min()) / np.ptp(BOTH), finding="x")
+    ax.figure.canvas.draw()
+    low, high = ax.get_ylim()
+    inside = [t for t in ax.get_yticks() if low <= t <= high]
+    plt.close(ax.figure)
+    assert ax.get_yscale() == "log"
+    assert len(inside) >= 4
+
+
 def middles(ax):
     """Where each series of dots stands, by its name."""
     lines = [line for line in ax.lines if not line.get_label().startswith("_")]

@@ -170,7 +170,7 @@ def test_a_holdout_whose_bars_an_earlier_border_let_through_is_counted(own_store
     study = opened()
     study.backtest()
     assert study.opened() == 1
-    assert "1 configurations have seen returns there" in " ".join(study.words())
+    assert "1 configuration has seen returns there" in " ".join(study.words())
 
 
 def test_bars_between_test_windows_ask_for_no_position(first):
