@@ -79,11 +79,14 @@ def _file_of(module: str) -> Path | None:
 def _closure(modules: Iterable[str]) -> dict[str, Path]:
     """The modules and every module of the package that they import, directly or not."""
     found: dict[str, Path] = {}
-    todo = list(modules)
+    todo, seen = list(modules), set()
     while todo:
         name = todo.pop()
+        if name in seen:
+            continue
+        seen.add(name)
         path = _file_of(name)
-        if name in found or path is None:
+        if path is None:
             continue
         found[name] = path
         todo += [n for n in _parsed(path)[1] if n.startswith(f"{PACKAGE.name}.")]
