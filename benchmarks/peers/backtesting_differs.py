@@ -2,7 +2,6 @@
 
 import json
 import sys
-import warnings
 
 import pandas as pd
 from backtesting import backtesting as engine
@@ -21,9 +20,7 @@ def run(bars, actions, **options):
     table = pd.DataFrame(bars, columns=["Open", "High", "Low", "Close"], dtype=float)
     table.index = pd.date_range("2024-01-01", periods=len(table))
     given = {"cash": 1000.0, "margin": 0.1, "finalize_trades": True} | options
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = engine.Backtest(table, Acts, **given).run()
+    found = engine.Backtest(table, Acts, **given).run()
     trades = found["_trades"][["Size", "EntryPrice", "ExitPrice"]].to_numpy().tolist()
     return trades, found["_equity_curve"]["Equity"].tolist()
 

@@ -11,7 +11,6 @@ both mean the same.
 import json
 import sys
 import time
-import warnings
 from pathlib import Path
 
 import backtesting
@@ -153,9 +152,7 @@ def run(bars, weight, settings):
         trade_on_close=fill == "close",
     )
     begun = time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Some trades remain open")
-        found = test.run()
+    found = test.run()
     whole = time.perf_counter() - begun
     return found, whole - BUSY["stats"], BUSY["stats"]
 
