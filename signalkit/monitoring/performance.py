@@ -1,0 +1,244 @@
+"""Performance: scores of what has settled, beside what windows as long scored in validation.
+
+A window of some hundred rows scatters far more than a whole validation, so that the interval of
+the whole is no measure for it. The range here is that of validation's own windows of the same
+length; their rows depend on each other as the live ones do.
+
+Nothing here is a test: looked at often enough, some window is outside. The alarm is the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from signalkit import metrics
+from signalkit.errors import DataError, ParamsError
+from signalkit.training.ensemble import PROBABILITIES
+
+SCORES = ("accuracy", "log_loss", "ece")
+# windows of validation whose scores make the range, about
+_WINDOWS = 200
+
+
+def settled(predictions: pd.DataFrame, at: pd.Timestamp | None = None) -> pd.DataFrame:
+    """Predictions of one model whose outcome is known, in order of becoming known.
+
+    Parameters
+    ----------
+    predictions : DataFrame indexed by (symbol, time)
+        Predictions of one model of a class: `p_sell p_hold p_buy known_at actual`, the last two
+        missing while not settled.
+    at : Timestamp, optional
+        The moment that is asked of; later outcomes do not exist. All that settled if omitted.
+
+    Returns
+    -------
+    DataFrame indexed by (symbol, time)
+        The rows settled by then, with `right`, whether the likeliest class came (the first of
+        equals). Rows without an answer are left out.
+
+    Raises
+    ------
+    DataError
+        If several models are mixed, an outcome has no known_at, or the target is a number.
+    """
+    _check(predictions)
+    rows = _answered(predictions)
+    rows = rows[rows["actual"].notna()]
+    if at is not None:
+        rows = rows[rows["known_at"] <= at]
+    chosen = np.array(metrics.CLASSES)[rows[PROBABILITIES].to_numpy().argmax(axis=1)]
+    rows = rows.assign(right=chosen == rows["actual"]).reset_index()
+    rows = rows.sort_values(["known_at", "time", "symbol"], kind="stable")
+    return rows.set_index(["symbol", "time"])
+
+
+def _check(predictions: pd.DataFrame) -> None:
+    """Refuse what is not one model's stream."""
+    if list(predictions.index.names) != ["symbol", "time"] or predictions.index.has_duplicates:
+        raise DataError(
+            "monitoring takes predictions of one model indexed by (symbol, time), each once; was"
+            f" indexed by {list(predictions.index.names)}"
+        )
+    lost = predictions["actual"].notna() & predictions["known_at"].isna()
+    if lost.any():
+        raise DataError(f"the outcome at {predictions.index[lost][0]} has no known_at")
+
+
+def _answered(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Rows with probabilities."""
+    answered = predictions[PROBABILITIES].notna().all(axis=1)
+    if len(answered) and not answered.any():
+        raise DataError("no prediction has probabilities; accuracy is of targets that are classes")
+    return predictions[answered]
+
+
+def in_turn(
+    predictions: pd.DataFrame,
+    *,
+    at: pd.Timestamp | None = None,
+    wait: pd.Timedelta | None = None,
+) -> Iterator[tuple[pd.Timestamp, bool, str]]:
+    """Outcomes for `Alarm.follow`: in order of prediction, none before those that it waits for.
+
+    Parameters
+    ----------
+    predictions, at
+        As in `settled`.
+    wait : Timedelta, optional
+        How long after a prediction its outcome is waited for; one still open then is left out
+        for good, and a later outcome of it too. For ever if omitted.
+
+    Yields
+    ------
+    time, right, symbol
+        Of each prediction that has settled, up to the oldest that may still.
+
+    Raises
+    ------
+    ParamsError
+        If a wait is given and no moment to count it from.
+    DataError
+        As in `settled`.
+    """
+    if wait is not None and at is None:
+        raise ParamsError("a wait is counted from a moment; give at")
+    rows = settled(predictions, at).reset_index()
+    asked = _answered(predictions)
+    if at is not None:
+        asked = asked[asked.index.get_level_values("time") <= at]
+    if wait is not None:
+        in_time = rows["known_at"] <= rows["time"] + wait
+        rows = rows[in_time]
+        asked = asked[asked.index.get_level_values("time") + wait >= at]
+    done = pd.MultiIndex.from_frame(rows[["symbol", "time"]])
+    open_since = asked.index.difference(done).get_level_values("time")
+    if len(open_since):
+        rows = rows[rows["time"] < open_since.min()]
+    rows = rows.sort_values(["time", "symbol"], kind="stable")
+    for time, right, symbol in zip(rows["time"], rows["right"], rows["symbol"], strict=True):
+        yield time, bool(right), symbol
+
+
+def rolling(
+    predictions: pd.DataFrame, *, window: int, step: int = 1, at: pd.Timestamp | None = None
+) -> pd.DataFrame:
+    """Scores of the newest rows, as of each moment at which an outcome became known.
+
+    Parameters
+    ----------
+    predictions : DataFrame indexed by (symbol, time)
+        As in `settled`; with `covered` (of a conformal set) there is a coverage as well.
+    window : int
+        Rows that are scored, at least 2.
+    step : int
+        Every how many moments, counted back from the newest.
+    at : Timestamp, optional
+        As in `settled`.
+
+    Returns
+    -------
+    DataFrame indexed by known_at
+        `n` rows, fewer than the window at the start; `accuracy log_loss ece` as
+        `metrics.classification` defines them; `coverage`, the share of conformal sets that held
+        the outcome, where `covered` is given.
+
+    Raises
+    ------
+    ParamsError
+        If the window or step is too small.
+    DataError
+        As in `settled`, or if nothing has settled.
+    """
+    if window < 2 or step < 1:
+        raise ParamsError(f"window must be at least 2 and step 1, were {window} and {step}")
+    rows = settled(predictions, at)
+    if rows.empty:
+        raise DataError("no prediction has settled; there is nothing to score")
+    last = np.flatnonzero(~rows["known_at"].duplicated(keep="last").to_numpy())
+    ends = last[::-1][::step][::-1] + 1
+    found = [_scored(rows.iloc[max(0, end - window) : end]) for end in ends]
+    return pd.DataFrame(found, pd.DatetimeIndex(rows["known_at"].iloc[ends - 1], name="known_at"))
+
+
+def _scored(rows: pd.DataFrame) -> dict[str, float]:
+    """Scores of one window."""
+    given = metrics.classification(rows["actual"].to_numpy(), rows[PROBABILITIES].to_numpy())
+    told = {"n": len(rows)} | given[list(SCORES)].to_dict()
+    return told | ({"coverage": rows["covered"].mean()} if "covered" in rows else {})
+
+
+def promised(predictions: pd.DataFrame, *, window: int, level: float = 0.95) -> pd.DataFrame:
+    """What windows of a length scored in validation, and between what values most of them lay.
+
+    Parameters
+    ----------
+    predictions : DataFrame indexed by (symbol, time)
+        Validation's out-of-sample predictions of one model, as in `settled`.
+    window : int
+        Rows in a window, as `rolling` is asked for.
+    level : float
+        Share of the windows between `low` and `high`, between 0 and 1.
+
+    Returns
+    -------
+    DataFrame indexed by metric
+        `value` on all rows, `low high` of the windows, and `windows`, how many would fit side
+        by side: of fewer than 20 the ends of the range are little more than the extremes.
+
+    Raises
+    ------
+    ParamsError
+        If the level is no share, or the window too small.
+    DataError
+        If fewer than two windows fit.
+    """
+    if not 0 < level < 1:
+        raise ParamsError(f"level must be between 0 and 1, was {level:g}")
+    rows = settled(predictions)
+    if len(rows) < 2 * window:
+        raise DataError(
+            f"{len(rows)} settled predictions hold no two windows of {window}; take a shorter one"
+        )
+    moments = rows["known_at"].nunique()
+    windows = rolling(predictions, window=window, step=max(1, moments // _WINDOWS))
+    windows = windows[windows["n"] == window].drop(columns="n")
+    low, high = np.nanquantile(windows, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    whole = {name: value for name, value in _scored(rows).items() if name != "n"}
+    table = pd.DataFrame({"value": whole, "low": pd.Series(low, windows.columns)})
+    table["high"], table["windows"] = high, len(rows) // window
+    return table.rename_axis("metric")
+
+
+def kept(scores: pd.DataFrame, promise: pd.DataFrame, *, window: int) -> pd.DataFrame:
+    """Whether each score is in the range that validation promised.
+
+    Parameters
+    ----------
+    scores : DataFrame indexed by known_at
+        What `rolling` gave.
+    promise : DataFrame indexed by metric
+        What `promised` gave of the same window, or any table with `low` and `high`.
+    window : int
+        Rows of a full window; of fewer nothing is said.
+
+    Returns
+    -------
+    DataFrame indexed by known_at
+        A column a metric: `kept`, `worse`, `better`, or `few` while the window is not full.
+        Coverage is never better: sets that hold more than in validation say too little.
+    """
+    found = {}
+    for metric in promise.index.intersection(scores.columns):
+        value, less = scores[metric], metric in metrics.LESS_IS_BETTER
+        below, above = value < promise.at[metric, "low"], value > promise.at[metric, "high"]
+        worse, better = (above, below) if less else (below, above)
+        if metric == "coverage":
+            worse, better = worse | better, better & False
+        found[metric] = np.select(
+            [scores["n"] < window, worse, better], ["few", "worse", "better"], "kept"
+        )
+    return pd.DataFrame(found, scores.index)
