@@ -116,6 +116,12 @@ def test_false_alarms_of_stable_streams_stay_rare(overlap, seed):
     assert (found <= 1000).mean() <= ALPHA
 
 
+def test_symbols_that_move_as_one_raise_no_more_false_alarms():
+    twins = np.repeat(wrong(500, 300, overlap=3, seed=4), 2, axis=0)
+    assert (first_alarm(twins, overlap=6) <= 1000).mean() <= ALPHA
+    assert (first_alarm(twins, overlap=1) <= 1000).mean() > 3 * ALPHA
+
+
 def test_overlap_that_is_not_told_raises_false_alarms():
     found = first_alarm(wrong(1000, 300, overlap=5, seed=1), overlap=1)
     assert (found <= 1000).mean() > 3 * ALPHA
