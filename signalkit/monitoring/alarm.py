@@ -23,7 +23,7 @@ _VERSION = 1
 
 
 def delay_bound(accuracy: float, dropped: float, *, alpha: float = 0.05) -> float:
-    """Independent outcomes that no alarm of this kind can do without, in the long run of alpha.
+    """Independent outcomes that the best alarm needs on average, where alpha is small.
 
     Parameters
     ----------
@@ -37,6 +37,10 @@ def delay_bound(accuracy: float, dropped: float, *, alpha: float = 0.05) -> floa
     float
         ln(1 / alpha) over the Kullback-Leibler divergence of the two shares, the dropped one
         first; infinite where they are equal.
+
+    Notes
+    -----
+    A mean, and a limit: the median of an alarm may lie a little below it.
 
     Examples
     --------

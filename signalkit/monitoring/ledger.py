@@ -59,7 +59,8 @@ class Ledger:
     Bettors of one share are kept as one, for what they do is in proportion to what they have.
 
     Outcome i must be known when prediction i + overlap is made; which predictions are settled
-    here must not depend on how they came out.
+    here must not depend on how they came out. Money against a claim long refuted grows beyond
+    what a float holds: who has seen enough settles no more, or settles at the price.
     """
 
     def __init__(
