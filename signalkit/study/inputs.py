@@ -59,7 +59,7 @@ def gather(asked: params.Params, store: Store) -> dict[str, pd.DataFrame]:
     kept = asked.collection
     panel = load(asked, store)
     told = panel.attrs.pop("reports", {})
-    source = _stored_as(asked)
+    source = stored_as(asked)
     if kept.source in _READ:
         store.write_bars(panel, source=source, interval=kept.interval, calendar=kept.calendar)
     past = _history(asked, panel, store, source)
@@ -117,7 +117,7 @@ def _history(asked: params.Params, panel: pd.DataFrame, store: Store, source: st
     return past
 
 
-def _stored_as(asked: params.Params) -> str:
+def stored_as(asked: params.Params) -> str:
     """Name under which the bars of a source are in the store; each set of files has its own."""
     kept = asked.collection
     if kept.source == "files":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -17,6 +18,7 @@ from signalkit import causality, features
 from signalkit.errors import StoreError
 from signalkit.lineage import digest
 from signalkit.store.models import Registered
+from signalkit.study.hull import HULL, Hull
 from signalkit.training import KEPT
 from signalkit.training.recipe import RECIPE
 
@@ -52,17 +54,18 @@ def register(study: Study, scores: pd.DataFrame | None = None) -> dict[str, int]
         mine = [name for name in names if name.startswith(f"{model}.")]
         files = {name.removeprefix(f"{model}."): made.path(name).read_bytes() for name in mine}
         files[STUDY] = json.dumps(asked.model_dump(mode="json"), sort_keys=True).encode()
-        metrics = _scores(scores, model)
-        name = f"{asked.study_name}.{model}"
+        metrics, row = _scores(scores, model), table.loc[model]
+        name, columns = f"{asked.study_name}.{model}", json.loads(files[RECIPE])["columns"]
+        files[HULL] = Hull.of(study.features()[columns], row["from"], row["to"]).content()
         own = {"training": made.identity, "name": name, "scores": sorted(metrics.items())}
-        row = table.loc[model]
+        own |= {"hull": sha256(files[HULL]).hexdigest()}
         numbers[model] = study.store.models.register(
             name=name,
             identity=digest(own),
             model_type=model,
             target_variable=asked.labeling.target,
             prediction_horizon=asked.labeling.horizon,
-            features_used=json.loads(files[RECIPE])["columns"],
+            features_used=columns,
             params=asked.training.settings(model),
             files=files,
             metrics=metrics,

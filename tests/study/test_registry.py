@@ -9,6 +9,7 @@ import pytest
 from signalkit import training, validation
 from signalkit.store import Store
 from signalkit.study import Study, learning, register
+from signalkit.study.hull import Hull
 
 SMALL = {
     "collection": {"symbols": ["SP500"], "end": "2006-12-31"},
@@ -119,6 +120,19 @@ def test_where_windows_grow_the_newest_one_is_all_that_has_settled(validated):
     first, last = answers.index.get_level_values("time")[settled[[0, -1]]]
     assert (model["from"], model["to"]) == (first, last)
     assert model["rows"] > validated.train().loc["XGBOOST", "rows"]
+
+
+@pytest.mark.parametrize("name", ["XGBOOST", "LIGHTGBM"])
+def test_a_model_keeps_the_ranges_of_the_rows_it_was_trained_on(validated, name):
+    model = entered(validated)[name]
+    hull = Hull.read(validated.store.models.files(model.id))
+    table = validated.features()[model.features_used]
+    answers, there = validation.aligned(table, validated.labels())
+    learned = table.iloc[learning.newest(answers, there, 400)]
+    assert hull.columns == model.features_used
+    assert hull.low == learned.min().tolist()
+    assert hull.high == learned.max().tolist()
+    assert hull.rows == 400
 
 
 def test_entering_again_changes_nothing(validated):
