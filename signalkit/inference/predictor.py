@@ -26,7 +26,7 @@ from signalkit.inference.results import (
     Prediction,
     Vote,
 )
-from signalkit.inference.settled import Joined, joined, settled
+from signalkit.inference.settled import Joined, alike, joined, settled
 from signalkit.store import Store
 from signalkit.training import PROBABILITIES
 from signalkit.training.members import KEYS
@@ -201,10 +201,12 @@ class Predictor:
 
     def _joined(self, asked: choice.Question, answers: Sequence[Answer]) -> Joined:
         """One answer of several, weighed by what has settled."""
-        newest = _rows(asked, answers)
         models = [one.member.entry.id for one in answers]
+        shares = [one.shares for one in answers if one.shares is not None]
         past = settled(self._store, models, asked.target, answers[0].time)
-        return joined(past, newest, answers[0].member.asked)
+        if past.empty and shares:
+            return alike(shares, models)
+        return joined(past, _rows(asked, answers), answers[0].member.asked)
 
     def _by_rule(self, asked: choice.Question, found: _Found, at: pd.Timestamp) -> dict[str, Any]:
         """The rule's answer, or a refusal, where no model answers."""

@@ -23,16 +23,19 @@ from signalkit.training import (
     ENSEMBLE,
     PROBABILITIES,
     combine,
+    pool,
     prediction_intervals,
     prediction_sets,
 )
 from signalkit.training.conformal import SETS
 from signalkit.training.members import KEYS
+from signalkit.training.recipe import likeliest
 
 # newest settled predictions of each model
 KEPT = 1000
 # step of the quantile of conformal sets, at most, as in validation
 _RATE = 0.01
+_FEW = "too few stored predictions have settled for a prediction set; it comes with time"
 _READ = """SELECT symbol, prediction_timestamp AS time, CAST(model AS TEXT) AS model_id,
     prediction_type AS target, prediction_value AS prediction, prediction_probabilities AS shares,
     confidence_score AS confidence, known_at, actual_value AS actual
@@ -58,7 +61,7 @@ def settled(store: Store, models: Sequence[int], target: str, before: pd.Timesta
     """Predictions of some models that had settled by a bar end, as a table of predictions."""
     rows = [row for model in models for row in store.db.query(_READ, [model, target, KEPT])]
     if not rows:
-        return _table([])
+        return pd.DataFrame()
     table = _table(rows)
     times = table.index.get_level_values("time")
     return table[(times < before) & (table["known_at"] <= before)]
@@ -75,6 +78,30 @@ def _table(rows: list[dict]) -> pd.DataFrame:
         found[column] = np.array([one.get(side, np.nan) for one in told], dtype=float)
     numbers = ["prediction", "confidence", "actual"]
     return found.assign(fold=0).astype(dict.fromkeys(numbers, float)).set_index(KEYS)
+
+
+def alike(shares: Sequence[np.ndarray], models: Sequence[int]) -> Joined:
+    """One answer of several that weigh alike, the bits of `joined` without settled predictions.
+
+    Parameters
+    ----------
+    shares : sequence of arrays of shape (3,)
+        Each model's probabilities of -1, 0, 1.
+    models : sequence of int
+        Their numbers.
+    """
+    weights = np.full(len(shares), 1 / len(shares))
+    proba, sure, apart = pool([one[None] for one in shares], weights)
+    return Joined(
+        value=float(likeliest(proba)[0]),
+        shares=proba[0],
+        confidence=float(sure[0]),
+        disagreement=float(apart[0]),
+        weights=dict(zip(models, weights.tolist(), strict=True)),
+        sides=None,
+        interval=None,
+        flags=(Flag("few_settled", _FEW),),
+    )
 
 
 def joined(
@@ -127,9 +154,6 @@ def _joined(past: pd.DataFrame, newest: pd.DataFrame, asked: Params) -> Joined:
         interval=interval,
         flags=few,
     )
-
-
-_FEW = "too few stored predictions have settled for a prediction set; it comes with time"
 
 
 def _held(

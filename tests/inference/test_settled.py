@@ -8,7 +8,7 @@ import pytest
 
 from signalkit import training
 from signalkit.inference import Predictor
-from signalkit.inference.settled import settled
+from signalkit.inference.settled import alike, settled
 
 HOURS = 5 * 24
 SIDES = ("sell", "hold", "buy")
@@ -97,3 +97,22 @@ def test_stored_predictions_that_contradict_each_other_are_left_and_told(store, 
     assert [vote.weight for vote in found.votes] == [0.5, 0.5]
     assert "settled_unusable" in [flag.code for flag in found.flags]
     assert found.prediction_set is None
+
+
+def test_models_that_weigh_alike_have_the_bits_of_combine():
+    draws = np.random.default_rng(3).dirichlet([1, 1, 1], size=(50, 3))
+    time = pd.Timestamp("2024-01-01", tz="UTC")
+    keys = [("A", time, str(number)) for number in (1, 2, 3)]
+    index = pd.MultiIndex.from_tuples(keys, names=["symbol", "time", "model_id"])
+    known = pd.Series(pd.NaT, index, dtype="datetime64[ns, UTC]")
+    for shares in draws:
+        table = pd.DataFrame(shares, index, training.PROBABILITIES).assign(
+            target="signal_direction", fold=0, actual=np.nan, known_at=known, prediction=0.0,
+            confidence=0.5,
+        )  # fmt: skip
+        both = training.combine(table, ["1", "2", "3"])
+        row = both.predictions.loc[("A", time, "ENSEMBLE")]
+        found = alike(list(shares), [1, 2, 3])
+        assert found.shares.tolist() == row[training.PROBABILITIES].tolist()
+        assert (found.value, found.confidence) == (row["prediction"], row["confidence"])
+        assert found.disagreement == both.disagreement.iloc[0]
