@@ -32,7 +32,7 @@ class Question:
 
 
 def question(
-    store: Store, symbol: str, hours: float, target: str, interval: str | None
+    store: Store, symbol: str, hours: float, target: str, *, interval: str | None = None
 ) -> Question:
     """The deployed models that answer a question.
 

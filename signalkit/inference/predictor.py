@@ -129,7 +129,8 @@ class Predictor:
         ParamsError
             If no deployed model answers such a question, or `at` has no zone.
         """
-        asked = choice.question(self._store, symbol, prediction_horizon_hours, target, interval)
+        hours = prediction_horizon_hours
+        asked = choice.question(self._store, symbol, hours, target, interval=interval)
         moment = _moment(at)
         found = self._found(asked, moment, alone=True)
         if not found.answers:
@@ -166,7 +167,8 @@ class Predictor:
         ParamsError
             As `predict`.
         """
-        asked = choice.question(self._store, symbol, prediction_horizon_hours, target, interval)
+        hours = prediction_horizon_hours
+        asked = choice.question(self._store, symbol, hours, target, interval=interval)
         moment = _moment(at)
         found = self._found(asked, moment, alone=False)
         none = {"prediction_set": None, "prediction_interval": None, "disagreement": None}

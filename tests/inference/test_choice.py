@@ -56,6 +56,6 @@ def test_models_on_bars_of_two_intervals_must_be_told_apart(store):
     one = next(m for m in store.models.list() if m.status == "deployed")
     store.db["ml_models"].update(one.id, {"interval": "1h", "prediction_horizon": HOURS})
     with pytest.raises(ParamsError, match="models on 1d and 1h bars predict"):
-        question(store, "SP500", HOURS, "signal_direction", None)
-    found = question(store, "SP500", HOURS, "signal_direction", "1h")
+        question(store, "SP500", HOURS, "signal_direction")
+    found = question(store, "SP500", HOURS, "signal_direction", interval="1h")
     assert ([m.id for m in found.entries], found.horizon) == ([one.id], HOURS)
