@@ -24,7 +24,7 @@ PROJECT = PYPROJECT["project"]
 LOCKS = {"cpu": "requirements.lock", "gpu": "requirements-gpu.lock"}
 
 # no licence in their metadata; read by hand from the licence file in the wheel
-UNDECLARED = {"namex": "Apache-2.0", "ta-lib": "BSD-2-Clause"}
+UNDECLARED = {"axe-playwright-python": "MIT", "namex": "Apache-2.0", "ta-lib": "BSD-2-Clause"}
 
 
 def entries(extra):

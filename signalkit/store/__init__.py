@@ -11,9 +11,10 @@ from signalkit.store.checkpoints import Pieces
 from signalkit.store.database import Store, data_folder
 from signalkit.store.ledger import Ledger, Trial
 from signalkit.store.models import Registered
+from signalkit.store.predictions import Asked, Outcome, Predicted
 from signalkit.store.sessions import Session, Training
 
 __all__ = [
-    "Artifact", "Artifacts", "Ledger", "Pieces", "Registered", "Session", "Store", "Training",
-    "Trial", "Written", "data_folder",
+    "Artifact", "Artifacts", "Asked", "Ledger", "Outcome", "Pieces", "Predicted", "Registered",
+    "Session", "Store", "Training", "Trial", "Written", "data_folder",
 ]  # fmt: skip

@@ -26,8 +26,10 @@ from signalkit.store.features import Features
 from signalkit.store.ledger import GENESIS, Ledger
 from signalkit.store.models import Models
 from signalkit.store.news import News
+from signalkit.store.predictions import Predictions
 from signalkit.store.schema import migrate, transaction
 from signalkit.store.sessions import Sessions
+from signalkit.store.watch import Watch
 
 _LOCK_WAIT_SECONDS = 30
 
@@ -66,7 +68,11 @@ def _enable_wal(database: Database) -> None:
 
 
 class Store(Bars, Features, News):
-    """An opened data folder: `db`, `artifacts`, `ledger`, `models`, `sessions`, `checkpoints`."""
+    """An opened data folder.
+
+    Its parts are `db`, `artifacts`, `ledger`, `models`, `sessions`, `checkpoints`,
+    `predictions` and `watch`.
+    """
 
     def __init__(self, folder: Path, database: Database) -> None:
         self.folder = folder
@@ -76,6 +82,8 @@ class Store(Bars, Features, News):
         self.models = Models(database, folder / "models")
         self.sessions = Sessions(database, folder / "locks")
         self.checkpoints = Checkpoints(folder / "checkpoints")
+        self.predictions = Predictions(database)
+        self.watch = Watch(database)
 
     @classmethod
     def open(cls, folder: Path | None = None) -> Store:

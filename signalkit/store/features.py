@@ -12,14 +12,22 @@ import pandas as pd
 from sqlite_utils import Database
 
 from signalkit.errors import DataError
+from signalkit.store import audit
 from signalkit.store.schema import transaction
 
 COLUMNS = ("family", "description", "warmup", "importance", "active")
-_WRITE = """INSERT OR REPLACE INTO ml_features
+# whether later trainings may read a feature is nobody's to replace but who said so
+_WRITE = """INSERT INTO ml_features
     (name, family, description, warmup, importance, active, leak_checked_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?)"""
-_READ = """SELECT name, family, description, warmup, importance, active, leak_checked_at
+    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET family = excluded.family,
+    description = excluded.description, warmup = excluded.warmup,
+    importance = excluded.importance, active = excluded.active,
+    leak_checked_at = excluded.leak_checked_at"""
+_READ = """SELECT name, family, description, warmup, importance, active, leak_checked_at, enabled
     FROM ml_features ORDER BY name"""
+_ENTER = """INSERT INTO ml_features (name, family, description, warmup, active, enabled)
+    VALUES (:name, :family, :description, :warmup, 0, :enabled)
+    ON CONFLICT (name) DO UPDATE SET enabled = excluded.enabled"""
 
 
 class Features:
@@ -60,6 +68,27 @@ class Features:
         with transaction(self.db):
             self.db.conn.executemany(_WRITE, rows)
 
+    def switch_feature(
+        self, name: str, enabled: bool, *, family: str, description: str, warmup: int, actor: str
+    ) -> None:
+        """Say whether later trainings may read a feature, and who said so.
+
+        Parameters
+        ----------
+        name : str
+            Feature; entered, not active, where it was not written before.
+        enabled : bool
+            Whether it may be read.
+        family, description, warmup : str, str, int
+            What it is, for one that is entered.
+        actor : str
+            Who asks, for the audit.
+        """
+        row = {"name": name, "family": family, "description": description, "warmup": warmup}
+        with transaction(self.db):
+            self.db.execute(_ENTER, row | {"enabled": int(enabled)})
+            audit.note(self.db, actor, "enable" if enabled else "disable", f"feature {name}")
+
     def read_features(self) -> pd.DataFrame:
         """Every feature that was written.
 
@@ -67,14 +96,16 @@ class Features:
         -------
         DataFrame indexed by name
             `family description warmup importance active leak_checked_at` (UTC, NaT where
-            unknown), by name; empty where nothing was written.
+            unknown) and `enabled`, by name; empty where nothing was written.
         """
         rows = self.db.execute(_READ).fetchall()
-        table = pd.DataFrame(rows, columns=["name", *COLUMNS, "leak_checked_at"]).set_index("name")
+        names = ["name", *COLUMNS, "leak_checked_at", "enabled"]
+        table = pd.DataFrame(rows, columns=names).set_index("name")
         told = [json.loads(row[4]) if row[4] else None for row in rows]
         return table.assign(
             importance=pd.Series(told, table.index, dtype=object),
             active=table["active"].astype(bool),
+            enabled=table["enabled"].astype(bool),
             leak_checked_at=pd.to_datetime(table["leak_checked_at"], utc=True),
         )
 

@@ -24,6 +24,7 @@ from sqlite_utils import Database
 
 from signalkit.errors import ParamsError, StoreError
 from signalkit.lineage import digest
+from signalkit.store import audit
 from signalkit.store.moments import nanoseconds
 from signalkit.store.names import check_name
 from signalkit.store.schema import transaction
@@ -207,13 +208,15 @@ class Models:
             if self._contents(identity, stored["sha256"]) is None:
                 self._place(identity, files)
                 self._db["ml_models"].update(stored["id"], {"sha256": sealed})
-                self._audit(actor, "restore", stored["id"], {"sha256": sealed})
+                subject = f"model {stored['id']}"
+                audit.note(self._db, actor, "restore", subject, {"sha256": sealed})
             return int(stored["id"])
         self._place(identity, files)
         told = {"artifact": f"{self.folder.name}/{identity}", "sha256": sealed}
         entry = row | told | {"status": "trained", "is_active": 0, "created_at": _now()}
         number = int(self._db["ml_models"].insert(entry).last_pk)
-        self._audit(actor, "register", number, {"name": row["name"], "sha256": sealed})
+        told = {"name": row["name"], "sha256": sealed}
+        audit.note(self._db, actor, "register", f"model {number}", told)
         return number
 
     def _place(self, identity: str, files: Mapping[str, bytes]) -> None:
@@ -344,12 +347,8 @@ class Models:
         told = {"status": status, "is_active": int(deployed)}
         told |= {"deployed_at": _now()} if deployed else {}
         self._db["ml_models"].update(number, told)
-        self._audit(actor, "deploy" if deployed else "archive", number, detail)
-
-    def _audit(self, actor: str, action: str, number: int, detail: dict[str, Any]) -> None:
-        """Note who changed what."""
-        told = {"at": _now(), "actor": actor, "action": action, "subject": f"model {number}"}
-        self._db["audit"].insert(told | {"detail": json.dumps(detail, sort_keys=True)})
+        action = "deploy" if deployed else "archive"
+        audit.note(self._db, actor, action, f"model {number}", detail)
 
 
 def _check(row: Mapping[str, Any], files: Mapping[str, bytes], in_order: bool) -> None:

@@ -177,7 +177,58 @@ CREATE UNIQUE INDEX one_running_of_an_identity ON ml_training_sessions (identity
     WHERE status = 'running';
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD)
+# an ensemble is no registered model; what is asked at each bar is a target, an interval and a
+# horizon, by which predictions of all models meet
+_FOURTH = """
+ALTER TABLE ml_predictions RENAME TO old_predictions;
+CREATE TABLE ml_predictions (
+    id INTEGER PRIMARY KEY, made_by TEXT NOT NULL, model INTEGER REFERENCES ml_models (id),
+    symbol TEXT NOT NULL, prediction_type TEXT NOT NULL, interval TEXT NOT NULL,
+    horizon INTEGER NOT NULL, prediction_value REAL, confidence_score REAL,
+    prediction_probabilities TEXT, prediction_timestamp INTEGER NOT NULL,
+    created_at TEXT NOT NULL, origin TEXT NOT NULL, detail TEXT NOT NULL DEFAULT '{}',
+    known_at INTEGER, actual_value REAL, is_correct INTEGER,
+    UNIQUE (made_by, symbol, prediction_type, interval, horizon, prediction_timestamp),
+    CHECK ((model IS NULL) = (made_by = 'ENSEMBLE')),
+    CHECK (known_at > prediction_timestamp)) STRICT;
+INSERT INTO ml_predictions
+    SELECT p.id, CAST(p.model AS TEXT), p.model, p.symbol, p.prediction_type,
+        coalesce(m.interval, ''), m.prediction_horizon, p.prediction_value, p.confidence_score,
+        p.prediction_probabilities,
+        CAST(strftime('%s', p.prediction_timestamp) AS INTEGER) * 1000000000,
+        p.prediction_timestamp, 'deployed', '{}',
+        CAST(strftime('%s', p.known_at) AS INTEGER) * 1000000000, p.actual_value, p.is_correct
+    FROM old_predictions AS p JOIN ml_models AS m ON m.id = p.model;
+DROP TABLE old_predictions;
+CREATE INDEX newest_predictions ON ml_predictions (symbol, prediction_timestamp, id);
+CREATE INDEX settled_predictions ON ml_predictions (made_by, known_at);
+CREATE INDEX open_predictions ON ml_predictions (prediction_type, interval, horizon)
+    WHERE known_at IS NULL;
+DROP TABLE ml_model_performance;
+CREATE TABLE ml_model_performance (
+    made_by TEXT NOT NULL, model INTEGER REFERENCES ml_models (id),
+    prediction_type TEXT NOT NULL, interval TEXT NOT NULL, horizon INTEGER NOT NULL,
+    window TEXT NOT NULL, date INTEGER NOT NULL, n INTEGER NOT NULL, accuracy REAL,
+    log_loss REAL, calibration REAL, coverage REAL, mse REAL, after_cost_return REAL,
+    drift REAL, state TEXT, detail TEXT NOT NULL DEFAULT '{}',
+    PRIMARY KEY (made_by, prediction_type, interval, horizon, window, date)) STRICT, WITHOUT ROWID;
+CREATE TABLE signals (
+    study TEXT NOT NULL, symbol TEXT NOT NULL, time INTEGER NOT NULL, weight REAL NOT NULL,
+    price REAL NOT NULL, created_at TEXT NOT NULL, detail TEXT NOT NULL DEFAULT '{}',
+    PRIMARY KEY (study, symbol, time)) STRICT, WITHOUT ROWID;
+CREATE TABLE alarms (
+    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, subject TEXT NOT NULL, time INTEGER NOT NULL,
+    raised_at TEXT NOT NULL, detail TEXT NOT NULL, closed_at TEXT, closed_by TEXT,
+    UNIQUE (kind, subject, time)) STRICT;
+CREATE TABLE live_states (
+    key TEXT PRIMARY KEY, state TEXT NOT NULL, changed_at TEXT NOT NULL) STRICT;
+ALTER TABLE ml_training_sessions ADD COLUMN asked TEXT;
+ALTER TABLE ml_training_sessions ADD COLUMN asked_by TEXT;
+ALTER TABLE ml_training_sessions ADD COLUMN made TEXT;
+ALTER TABLE ml_features ADD COLUMN enabled INTEGER NOT NULL DEFAULT 1;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _SECOND, _THIRD, _FOURTH)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from signalkit.errors import DataError
-from signalkit.store import Store
+from signalkit.store import Store, audit
 
 CHECKED = pd.Timestamp("2024-05-01 12:30", tz="UTC")
 
@@ -58,11 +58,29 @@ def test_a_second_write_replaces_its_features_and_leaves_the_others(store):
     assert pd.isna(got.loc["b", "leak_checked_at"])
 
 
+def test_what_somebody_switched_off_stays_off_when_features_are_written_again(store):
+    about = {"family": "price", "description": "a column", "warmup": 3, "actor": "me"}
+    store.write_features(table("a", "b"))
+    store.switch_feature("a", False, **about)
+    store.switch_feature("c", False, **about)
+    store.write_features(table("a", "b", description="new"), leak_checked_at=CHECKED)
+    got = store.read_features()
+    assert got["enabled"].to_dict() == {"a": False, "b": True, "c": False}
+    assert got["active"].to_dict() == {"a": True, "b": True, "c": False}
+    assert got.loc["a", "description"] == "new"
+    store.switch_feature("a", True, **about)
+    assert store.read_features().loc["a", "enabled"]
+    rows = [(row["actor"], row["action"], row["subject"]) for row in audit.page(store.db)]
+    assert rows == [("me", n, f"feature {f}") for n, f in zip(
+        ["enable", "disable", "disable"], "aca", strict=True
+    )]  # fmt: skip
+
+
 def test_an_empty_store_has_no_features(store):
     got = store.read_features()
     assert got.empty
     assert list(got) == [
-        "family", "description", "warmup", "importance", "active", "leak_checked_at"
+        "family", "description", "warmup", "importance", "active", "leak_checked_at", "enabled"
     ]  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from signalkit.store import Store, Written, schema
 TABLES = {
     "symbols", "bars", "bar_revisions", "news", "ml_features", "ml_models",
     "ml_training_sessions", "ml_predictions", "ml_model_performance", "trades", "runs",
-    "trials", "audit", "outages",
+    "trials", "audit", "outages", "signals", "alarms", "live_states",
 }  # fmt: skip
 NOTE = "ALTER TABLE runs ADD COLUMN note TEXT"
 NEWEST = len(schema.MIGRATIONS)
@@ -58,7 +58,7 @@ INSERT INTO ml_models (id, name, model_type, target_variable, prediction_horizon
 INSERT INTO ml_training_sessions (id, model, status, progress, rows)
     VALUES (7, 'm', 'running', 0.5, 10), (8, 'm', 'completed', 1, 20), (9, 'n', 'running', 0, 0);
 INSERT INTO ml_predictions (model, symbol, prediction_type, prediction_value, prediction_timestamp)
-    VALUES (3, 'A', 'class', 1, 'then');
+    VALUES (3, 'A', 'class', 1, '2024-05-01T12:00:00+00:00');
 """
 
 # dies just before a statement of the migration
@@ -311,8 +311,8 @@ def test_the_database_of_another_program_is_refused_and_left_as_it_is(file, foun
     [
         ("INSERT INTO bars VALUES ('A', '1h', 's', ?, 1, 1, 1, 1, 1, 1)", np.int64(5)),
         ("INSERT INTO bars VALUES ('A', '1h', 's', 5, 1, 1, 1, 1, ?, 1)", np.float32(5)),
-        ("INSERT INTO ml_features VALUES ('n', 'f', 'd', ?, NULL, 1, NULL)", np.int32(3)),
-        ("INSERT INTO ml_predictions VALUES (1, 1, 'A', 't', ?, 1, '', '', '', 1, 1)", np.int64(1)),
+        ("INSERT INTO ml_features VALUES ('n', 'f', 'd', ?, NULL, 1, NULL, 1)", np.int32(3)),
+        ("INSERT INTO alarms VALUES (1, 'k', 's', ?, 'now', '', NULL, NULL)", np.int64(1)),
         ("INSERT INTO audit VALUES (1, 'now', 'me', ?, 'it', NULL)", b"bytes"),
     ],
 )
