@@ -19,6 +19,8 @@ from signalkit.errors import DataError, ParamsError
 from signalkit.training.ensemble import PROBABILITIES
 
 SCORES = ("accuracy", "log_loss", "ece")
+# what a row may say beside its outcome, and the score that is its mean
+_TOLD = {"covered": "coverage", "paid": "after_cost_return"}
 # windows of validation whose scores make the range, about
 _WINDOWS = 200
 
@@ -29,8 +31,8 @@ def settled(predictions: pd.DataFrame, at: pd.Timestamp | None = None) -> pd.Dat
     Parameters
     ----------
     predictions : DataFrame indexed by (symbol, time)
-        Predictions of one model of a class: `p_sell p_hold p_buy known_at actual`, the last two
-        missing while not settled.
+        Predictions of one model: `p_sell p_hold p_buy known_at actual`, the last two missing
+        while not settled; of a number `prediction` in place of the shares.
     at : Timestamp, optional
         The moment that is asked of; later outcomes do not exist. All that settled if omitted.
 
@@ -38,20 +40,24 @@ def settled(predictions: pd.DataFrame, at: pd.Timestamp | None = None) -> pd.Dat
     -------
     DataFrame indexed by (symbol, time)
         The rows settled by then, with `right`, whether the likeliest class came (the first of
-        equals). Rows without an answer are left out.
+        equals), or a number of the same sign. Rows without an answer are left out.
 
     Raises
     ------
     DataError
-        If several models are mixed, an outcome has no known_at, or the target is a number.
+        If several models are mixed, an outcome has no known_at, or nothing was answered.
     """
     _check(predictions)
     rows = _answered(predictions)
     rows = rows[rows["actual"].notna()]
     if at is not None:
         rows = rows[rows["known_at"] <= at]
-    chosen = np.array(metrics.CLASSES)[rows[PROBABILITIES].to_numpy().argmax(axis=1)]
-    rows = rows.assign(right=chosen == rows["actual"]).reset_index()
+    if _are_classes(rows):
+        chosen = np.array(metrics.CLASSES)[rows[PROBABILITIES].to_numpy().argmax(axis=1)]
+        right = chosen == rows["actual"]
+    else:
+        right = np.sign(rows["prediction"]) == np.sign(rows["actual"])
+    rows = rows.assign(right=right).reset_index()
     rows = rows.sort_values(["known_at", "time", "symbol"], kind="stable")
     return rows.set_index(["symbol", "time"])
 
@@ -68,11 +74,18 @@ def _check(predictions: pd.DataFrame) -> None:
         raise DataError(f"the outcome at {predictions.index[lost][0]} has no known_at")
 
 
+def _are_classes(rows: pd.DataFrame) -> bool:
+    """Whether rows with an answer say probabilities, not numbers."""
+    return bool(rows[PROBABILITIES].notna().any(axis=None)) or "prediction" not in rows
+
+
 def _answered(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Rows with probabilities."""
+    """Rows with an answer."""
     answered = predictions[PROBABILITIES].notna().all(axis=1)
+    if not answered.any() and "prediction" in predictions:
+        answered = predictions["prediction"].notna()
     if len(answered) and not answered.any():
-        raise DataError("no prediction has probabilities; accuracy is of targets that are classes")
+        raise DataError("no prediction has probabilities or a number; nothing was answered")
     return predictions[answered]
 
 
@@ -131,7 +144,8 @@ def rolling(
     Parameters
     ----------
     predictions : DataFrame indexed by (symbol, time)
-        As in `settled`; with `covered` (of a conformal set) there is a coverage as well.
+        As in `settled`; beside it `covered`, whether a conformal set held the outcome, and
+        `paid`, what the signal earned on the bar after the prediction, after costs, a fraction.
     window : int
         Rows that are scored, at least 2.
     step : int
@@ -143,8 +157,9 @@ def rolling(
     -------
     DataFrame indexed by known_at
         `n` rows, fewer than the window at the start; `accuracy log_loss ece` as
-        `metrics.classification` defines them; `coverage`, the share of conformal sets that held
-        the outcome, where `covered` is given.
+        `metrics.classification` defines them, of numbers `accuracy` (of the sign) and `mse`;
+        `coverage` and `after_cost_return`, the means of `covered` and `paid` where they are
+        given.
 
     Raises
     ------
@@ -166,9 +181,16 @@ def rolling(
 
 def _scored(rows: pd.DataFrame) -> dict[str, float]:
     """Scores of one window."""
-    given = metrics.classification(rows["actual"].to_numpy(), rows[PROBABILITIES].to_numpy())
-    told = {"n": len(rows)} | given[list(SCORES)].to_dict()
-    return told | ({"coverage": rows["covered"].mean()} if "covered" in rows else {})
+    actual = rows["actual"].to_numpy(dtype=float)
+    told: dict[str, float] = {"n": len(rows)}
+    if _are_classes(rows):
+        told |= metrics.classification(actual, rows[PROBABILITIES].to_numpy())[
+            list(SCORES)
+        ].to_dict()
+    else:
+        told["accuracy"] = float(rows["right"].mean())
+        told["mse"] = float(np.mean((rows["prediction"].to_numpy(dtype=float) - actual) ** 2))
+    return told | {score: rows[name].mean() for name, score in _TOLD.items() if name in rows}
 
 
 def promised(predictions: pd.DataFrame, *, window: int, level: float = 0.95) -> pd.DataFrame:

@@ -95,6 +95,23 @@ def test_rolling_scores_are_those_of_metrics_on_the_newest_rows():
     assert rolling(table, window=10, step=7).index.equals(found.index[1::7])
 
 
+def test_numbers_are_right_by_their_sign_and_scored_by_their_square():
+    rng = np.random.default_rng(5)
+    table = predicted(40).assign(prediction=rng.normal(size=40), actual=rng.normal(size=40))
+    table[SHARES] = np.nan
+    found = rolling(table.assign(paid=0.01), window=10)
+    last = table.iloc[-10:]
+    by_hand = metrics.regression(last["actual"].to_numpy(), last["prediction"].to_numpy())
+    assert found["mse"].iloc[-1] == pytest.approx(by_hand["mse"], rel=1e-12)
+    assert found["accuracy"].iloc[-1] == (last["prediction"] * last["actual"] > 0).mean()
+    assert found["after_cost_return"].iloc[-1] == pytest.approx(0.01)
+    promise = promised(table, window=10)
+    assert promise.index.tolist() == ["accuracy", "mse"]
+    assert promise.at["mse", "low"] < promise.at["mse", "value"] < promise.at["mse", "high"]
+    said = kept(pd.DataFrame({"n": [10], "mse": [99.0]}), promise, window=10)
+    assert said["mse"].tolist() == ["worse"]
+
+
 def test_symbols_that_settle_together_are_scored_together():
     found = rolling(predicted(10, symbols=("A", "B")), window=4)
     assert found["n"].tolist() == [2, *[4] * 9]
@@ -156,7 +173,7 @@ def test_refuses_what_cannot_be_scored():
         rolling(table.assign(actual=np.nan), window=5)
     with pytest.raises(DataError, match="has no known_at"):
         settled(table.assign(known_at=pd.NaT))
-    with pytest.raises(DataError, match="targets that are classes"):
+    with pytest.raises(DataError, match="nothing was answered"):
         settled(table.assign(p_sell=np.nan))
     with pytest.raises(DataError, match="one model"):
         settled(pd.concat([table, table]))
