@@ -15,6 +15,7 @@ from signalkit.plots.collection import (
 from signalkit.plots.confidence import plot_ensemble, plot_placebo, plot_reliability
 from signalkit.plots.features import plot_correlation, plot_families
 from signalkit.plots.figure import show_axes_in_notebooks
+from signalkit.plots.inference import plot_votes
 from signalkit.plots.labeling import (
     plot_label_balance,
     plot_returns_by_label,
@@ -29,6 +30,7 @@ from signalkit.plots.money import (
     plot_rolling,
     plot_trades,
 )
+from signalkit.plots.monitoring import plot_drift, plot_evidence, plot_kept, plot_lead
 from signalkit.plots.training import (
     plot_importance,
     plot_information,
@@ -57,15 +59,19 @@ __all__ = [
     "plot_confidence",
     "plot_correlation",
     "plot_drawdown",
+    "plot_drift",
     "plot_ensemble",
     "plot_equity",
+    "plot_evidence",
     "plot_families",
     "plot_folds",
     "plot_gains",
     "plot_gap_map",
     "plot_importance",
     "plot_information",
+    "plot_kept",
     "plot_label_balance",
+    "plot_lead",
     "plot_learning",
     "plot_months",
     "plot_news",
@@ -80,5 +86,6 @@ __all__ = [
     "plot_trades",
     "plot_trials",
     "plot_uniqueness",
+    "plot_votes",
     "plot_widths",
 ]
