@@ -3,46 +3,60 @@
 The one rule: a row says `running` only while a process trains. A session holds a lock that
 the kernel takes back when its process ends; a running row whose lock is free was killed, and
 whoever looks next notes it as interrupted. The next session of the same identity takes that
-row up again.
+row up again. A session inside a job works on the job's row, which ends with the job.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from sqlite_utils import Database
 
 from signalkit.errors import ParamsError, StoreError
+from signalkit.store.jobs import Jobs, failure, now
 from signalkit.store.locks import Lock
 from signalkit.store.names import check_name
 from signalkit.store.schema import transaction
 
 # a look at a lock holds it for an instant; who wants it waits that long
 _PATIENCE_SECONDS = 1.0
-_LONGEST_ERROR = 2_000  # characters
 
 _COLUMNS = """id, model, status, progress, started, finished, rows, error, identity, study, jobs,
-    done, resumed, process"""
+    done, resumed, process, asked, asked_by, made"""
 _READ = f"SELECT {_COLUMNS} FROM ml_training_sessions ORDER BY id"  # noqa: S608 - constant
-_LEFT = """SELECT id FROM ml_training_sessions
-    WHERE identity = ? AND status IN ('running', 'interrupted') ORDER BY id DESC LIMIT 1"""
+_PAGE = f"""SELECT {_COLUMNS} FROM ml_training_sessions
+    WHERE id < coalesce(:before, id + 1) AND id = coalesce(:id, id)
+    AND status = coalesce(:status, status) ORDER BY id DESC LIMIT :limit"""  # noqa: S608
+_LEFT = """SELECT id FROM ml_training_sessions WHERE identity = ? AND asked IS NULL
+    AND status IN ('running', 'interrupted') ORDER BY id DESC LIMIT 1"""
+# the job that this process does: it does one at a time
+_MINE = """SELECT id FROM ml_training_sessions WHERE process = ? AND asked IS NOT NULL
+    AND status = 'running' ORDER BY id DESC LIMIT 1"""
 _COMPLETED = """UPDATE ml_training_sessions
     SET status = 'completed', finished = ?, progress = 1.0, done = jobs
-    WHERE identity = ? AND status = 'interrupted'"""
+    WHERE identity = ? AND asked IS NULL AND status = 'interrupted'"""
 _INTERRUPTED = """UPDATE ml_training_sessions SET status = 'interrupted', finished = ?
-    WHERE identity = ? AND status = 'running'"""
+    WHERE id = ? AND status = 'running'"""
+_DEAD = """UPDATE ml_training_sessions SET status = 'interrupted', finished = ?
+    WHERE identity = ? AND asked IS NULL AND status = 'running'"""
+_RUNNING = """SELECT id, CASE WHEN asked IS NULL THEN identity ELSE 'job-' || id END
+    FROM ml_training_sessions WHERE status = 'running'"""
 
 
 @dataclass(frozen=True)
 class Training:
-    """One row of the sessions; `started` and `finished` are UTC, ISO 8601."""
+    """One row of the sessions; `started` and `finished` are UTC, ISO 8601.
+
+    `asked`, `asked_by` and `made` are those of a job: what and who asked, and the numbers of
+    the models that came of it; None of a session that a command began.
+    """
 
     id: int
     model: str
@@ -58,11 +72,16 @@ class Training:
     done: int
     resumed: int
     process: int | None
+    asked: dict[str, Any] | None = None
+    asked_by: str | None = None
+    made: list[int] | None = None
 
 
-def _now() -> str:
-    """The present moment as the database writes it."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _read(row: Sequence[Any]) -> Training:
+    """A row of the table as the sessions tell it."""
+    *plain, asked, asked_by, made = row
+    told = None if asked is None else json.loads(asked)
+    return Training(*plain, told, asked_by, None if made is None else json.loads(made))
 
 
 class Session:
@@ -77,6 +96,7 @@ class Session:
         self._asked = asked
         self.id = 0
         self.resumed = 0
+        self._inside = False  # a job, whose row ends with it
 
     def __enter__(self) -> Session:
         self._take()
@@ -107,10 +127,17 @@ class Session:
     def _begin(self) -> None:
         """Take up the row that an earlier process left, or make one."""
         table = self._db["ml_training_sessions"]
+        mine = self._db.execute(_MINE, [os.getpid()]).fetchone()
+        if mine is not None:
+            self.id, self._inside = mine[0], True
+            self.resumed = table.get(self.id)["resumed"]
+            self._db.execute(_DEAD, [now(), self._asked["identity"]])  # its lock is ours
+            table.update(self.id, {k: v for k, v in self._asked.items() if k != "model"})
+            return
         row = self._asked | {"status": "running", "process": os.getpid()}
         left = self._db.execute(_LEFT, [self._asked["identity"]]).fetchone()
         if left is None:
-            self.id = int(table.insert(row | {"started": _now()}).last_pk)
+            self.id = int(table.insert(row | {"started": now()}).last_pk)
             return
         self.id = left[0]
         self.resumed = table.get(self.id)["resumed"] + 1
@@ -144,26 +171,21 @@ class Session:
         cause: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        told: dict[str, str | int | float | None] = {"finished": _now()}
+        told: dict[str, str | int | float | None] = {}
+        if not self._inside:
+            told = {"finished": now(), "status": "completed" if kind is None else "interrupted"}
         if kind is None:
-            told |= {"status": "completed", "progress": 1.0, "done": self._asked["jobs"]}
-        elif issubclass(kind, Exception):
-            error = f"{kind.__name__}: {cause}"[:_LONGEST_ERROR]
-            told |= {"status": "failed", "error": error}
-        else:
-            told["status"] = "interrupted"
+            told |= {"progress": 1.0, "done": self._asked["jobs"]}
+        elif issubclass(kind, Exception) and not self._inside:
+            told |= {"status": "failed", "error": failure(kind, cause)}
         with ExitStack() as after:
             after.callback(self._lock.release)
             with transaction(self._db):
                 self._db["ml_training_sessions"].update(self.id, told)
 
 
-class Sessions:
+class Sessions(Jobs):
     """The training sessions of a store."""
-
-    def __init__(self, database: Database, folder: Path) -> None:
-        self._db = database
-        self.folder = folder
 
     def open(self, model: str, identity: str, *, jobs: int, study: str | None = None) -> Session:
         """A session, to be entered with `with`.
@@ -184,7 +206,8 @@ class Sessions:
         Session
             Entered, its row is `running`. Left, it is `completed`; `failed` with the message
             of an error, which goes on; `interrupted` by Ctrl-C or an exit. The row of an
-            earlier session of the identity that was interrupted is taken up again.
+            earlier session of the identity that was interrupted is taken up again. Inside a job
+            it is the job's row, which the job ends.
 
         Raises
         ------
@@ -202,16 +225,48 @@ class Sessions:
     def list(self) -> list[Training]:
         """Every session, oldest first, after noting those whose process was killed."""
         self.settle()
-        return [Training(*row) for row in self._db.execute(_READ)]
+        return [_read(row) for row in self._db.execute(_READ)]
+
+    def page(
+        self,
+        *,
+        status: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> list[Training]:
+        """Sessions, newest first, as their rows say; it writes nothing.
+
+        Parameters
+        ----------
+        status : str, optional
+            Those of one status.
+        before : int, optional
+            Older than the session of this number.
+        limit : int
+            Sessions at most.
+        """
+        asked = {"status": status, "before": before, "limit": limit, "id": None}
+        return [_read(row) for row in self._db.execute(_PAGE, asked)]
+
+    def find(self, id: int) -> Training | None:
+        """The session of a number as its row says, None where there is none."""
+        asked = {"status": None, "before": None, "limit": 1, "id": id}
+        row = self._db.execute(_PAGE, asked).fetchone()
+        return None if row is None else _read(row)
 
     def settle(self) -> None:
         """Note as interrupted what says running and has no process any more."""
-        dead = [identity for identity in self._running() if self._is_free(identity)]
+        dead = self.dead()
         if not dead:
             return
         with transaction(self._db), ExitStack() as after:
-            for identity in self._held(dead, after):
-                self._db.execute(_INTERRUPTED, [_now(), identity])
+            for number in self._held(dead, after):
+                self._db.execute(_INTERRUPTED, [now(), number])
+
+    def dead(self) -> dict[int, str]:
+        """Sessions that say running and have no process any more, with the name of their lock."""
+        running = self._db.execute(_RUNNING).fetchall()
+        return {number: lock for number, lock in running if self._is_free(lock)}
 
     def complete(self, identity: str) -> None:
         """Note as completed what stored its result and was killed before it could say so.
@@ -225,28 +280,12 @@ class Sessions:
         if self._db.execute(_LEFT, [identity]).fetchone() is None:
             return
         with transaction(self._db):
-            self._db.execute(_COMPLETED, [_now(), identity])
+            self._db.execute(_COMPLETED, [now(), identity])
 
-    def _running(self) -> list[str]:
-        """Identities that say that they run."""
-        query = "SELECT identity FROM ml_training_sessions WHERE status = 'running'"
-        return [identity for (identity,) in self._db.execute(query)]
-
-    def _held(self, identities: Iterable[str], after: ExitStack) -> Iterable[str]:
+    def _held(self, dead: Mapping[int, str], after: ExitStack) -> Iterator[int]:
         """Those whose locks could be taken; they are let go of afterwards."""
-        for identity in identities:
-            lock = self._lock(identity)
+        for number, name in dead.items():
+            lock = self._lock(name)
             if lock.take():  # nobody took the row up since it was seen
                 after.callback(lock.release)
-                yield identity
-
-    def _is_free(self, identity: str) -> bool:
-        """Whether nobody holds the lock of an identity."""
-        lock = self._lock(identity)
-        free = lock.take()
-        lock.release()
-        return free
-
-    def _lock(self, identity: str) -> Lock:
-        """The lock of an identity."""
-        return Lock(self.folder / f"{identity}.lock")
+                yield number
