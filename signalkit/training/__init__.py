@@ -11,6 +11,7 @@ from signalkit.training.ranks import cluster_order, clusters, rank_correlation, 
 from signalkit.training.recipe import Recipe, Trained
 from signalkit.training.recurrent import GRU, LSTM
 from signalkit.training.selection import KEPT, kept, select
+from signalkit.training.stream import Joint, Stream
 from signalkit.training.tuning import SPACES, Tuned, tune
 from signalkit.training.volatility_models import GARCH, HAR
 
@@ -36,6 +37,7 @@ __all__ = [
     "SPACES",
     "Calibrator",
     "Combined",
+    "Joint",
     "LightGBM",
     "Logistic",
     "Majority",
@@ -43,6 +45,7 @@ __all__ = [
     "Persistence",
     "Recipe",
     "Ridge",
+    "Stream",
     "Trained",
     "Tuned",
     "XGBoost",

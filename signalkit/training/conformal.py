@@ -18,82 +18,18 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numba import njit
 
 from signalkit.errors import DataError, LeakError, ParamsError
 from signalkit.metrics import CLASSES
+from signalkit.training import steps
 from signalkit.training.ensemble import PROBABILITIES
+from signalkit.training.told import Grown
 
 SETS = ["in_sell", "in_hold", "in_buy"]
 _STATE = ["threshold", "alpha", "n"]
 
 
-@njit(cache=True)
-def _add(tree, rank, change):  # noqa: ANN001, ANN202 - numba
-    """Count a rank once more, or once less, in a Fenwick tree."""
-    i = rank + 1
-    while i < len(tree):
-        tree[i] += change
-        i += i & -i
-
-
-@njit(cache=True)
-def _smallest(tree, k):  # noqa: ANN001, ANN202 - numba
-    """Rank of the k-th smallest score counted in the tree, k from 1."""
-    step, position = 1, 0
-    while step * 2 < len(tree):
-        step *= 2
-    while step > 0:
-        reach = position + step
-        if reach < len(tree) and tree[reach] < k:
-            position, k = reach, k - tree[reach]
-        step //= 2
-    return position
-
-
-@njit(cache=True)
-def _follow(clock, issued, due, group, rank, values, settings):  # noqa: ANN001, ANN202 - numba
-    """Threshold, alpha and number of scores in force at each time of the clock.
-
-    Settled rows come in order of `due`, their known_at: `issued` is where in the clock they
-    were predicted, `group` counts the distinct times of settling, `values[rank]` is the score.
-    """
-    miss, window, least, rate = settings
-    out = np.empty((len(clock), 3))
-    tree = np.zeros(len(values) + 1, dtype=np.int64)
-    alpha, n, done, oldest, groups = miss, 0, 0, 0, 0
-    for t in range(len(clock)):
-        while done < len(due) and due[done] <= clock[t]:
-            missed, told, now = 0, 0, group[done]
-            while done < len(due) and group[done] == now:
-                _add(tree, rank[done], 1)
-                at = issued[done]
-                if out[at, 2] >= 0:
-                    told += 1
-                    score = values[rank[done]]
-                    missed += score > out[at, 0] or score == np.inf
-                n += 1
-                done += 1
-            while group[oldest] <= now - window:
-                _add(tree, rank[oldest], -1)
-                n -= 1
-                oldest += 1
-            groups = now + 1
-            if told > 0:
-                alpha += rate * (miss - missed / told)
-        # the smallest whole number at or above, but for rounding
-        k = int(np.ceil((n + 1) * (1 - alpha) - 1e-9))
-        out[t, 0], out[t, 1], out[t, 2] = np.inf, alpha, n
-        if groups < least:
-            out[t, 2] = -1 - n
-        elif k < 1:
-            out[t, 0] = -np.inf
-        elif k <= n:
-            out[t, 0] = values[_smallest(tree, k)]
-    return out
-
-
-def _check_settings(coverage: float, window: int, least: int, rate: float) -> None:
+def check_settings(coverage: float, window: int, least: int, rate: float) -> None:
     """Refuse settings that no stream can be followed with."""
     if not 0.5 <= coverage < 1:
         raise ParamsError(f"coverage is a share from 0.5 to below 1, was {coverage}")
@@ -133,14 +69,67 @@ def _stream(predictions: pd.DataFrame, score: np.ndarray, settings: tuple) -> np
     clock, issued = np.unique(times, return_inverse=True)
     settled = np.flatnonzero(predictions["actual"].notna())
     known_at = pd.DatetimeIndex(predictions["known_at"]).as_unit("ns").asi8[settled]
-    order = np.argsort(known_at, kind="stable")
-    group = np.unique(known_at, return_inverse=True)[1]
-    values, rank = np.unique(score[settled], return_inverse=True)
-    rows = settled[order]
-    found = _follow(
-        clock, issued[rows], known_at[order], group[order], rank[order], values, settings
-    )
-    return found[issued]
+    rows = settled[order := np.argsort(known_at, kind="stable")]
+    found = Followed(settings)
+    found.advance(clock, known_at[order], score[rows], issued[rows])
+    return found.state.view[issued]
+
+
+class Followed:
+    """The state of one stream as times go by: thresholds in force, and the newest scores.
+
+    `state` has a row a time: threshold, alpha, and the number of scores, below 0 while there
+    are too few. Settings are (1 - coverage, window, least, rate).
+    """
+
+    def __init__(self, settings: tuple[float, int, int, float]) -> None:
+        self.state, self._settings = Grown(float, len(_STATE)), settings
+        self._clock, self._due, self._group = (Grown(np.int64) for _ in range(3))
+        self._score, self._issued = Grown(float), Grown(np.int64)
+        self._kept = steps.unfollowed(settings[0])
+
+    def advance(
+        self, times: np.ndarray, due: np.ndarray, score: np.ndarray, issued: np.ndarray
+    ) -> None:
+        """Go on to new times.
+
+        Parameters
+        ----------
+        times : int array of shape (t,)
+            New times, later than those before, nanoseconds.
+        due : int array of shape (n,)
+            In order: when rows settle, after the time before these.
+        score, issued : arrays of shape (n,)
+            Score of each, and the place of its time among all times.
+        """
+        first, known = self._clock.n, self._due.n
+        before = self._due.view[-1:] if known else due[:1] - 1
+        group = self._group.view[-1] if known else -1
+        self._group.extend(group + np.cumsum(np.diff(due, prepend=before) != 0))
+        self._clock.extend(times)
+        self._due.extend(due)
+        self._score.extend(score)
+        self._issued.extend(issued)
+        self.state.extend(np.zeros((len(times), len(_STATE))))
+        told = (self._issued.view, self._due.view, self._group.view, self._score.view)
+        self._kept = steps.follow(
+            self.state.view, first, self._clock.view, *told, self._kept, self._settings
+        )
+
+    def last(self) -> tuple[float, float, int]:
+        """Threshold, alpha and number of scores at the newest time."""
+        threshold, alpha, n = self.state.view[-1].tolist()
+        return threshold, alpha, int(n if n >= 0 else -1 - n)
+
+    def here(self) -> tuple[int, int, tuple]:
+        """Where it is, for `back`."""
+        return self._clock.n, self._due.n, self._kept
+
+    def back(self, here: tuple[int, int, tuple]) -> None:
+        """Go back to where it was."""
+        self._clock.n, self._due.n, self._kept = here
+        self.state.n = self._clock.n
+        self._group.n = self._score.n = self._issued.n = self._due.n
 
 
 def _followed(
@@ -161,6 +150,34 @@ def _columns(table: pd.DataFrame, state: pd.DataFrame, hit: np.ndarray) -> pd.Da
     """The table with its state, and whether each settled row was covered."""
     table[_STATE] = state
     return table.assign(covered=hit)
+
+
+def _truth(actual: np.ndarray) -> np.ndarray:
+    """Which class came, shape (n, 3); none where that is not known."""
+    return actual[:, None] == np.array(CLASSES)
+
+
+def missed_by(shares: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    """Score of each prediction: 1 - the outcome's share, or how far off a number was.
+
+    Parameters
+    ----------
+    shares : array of shape (n, 3) or (n, 1)
+        Shares of -1, 0, 1, or numbers.
+    actual : array of shape (n,)
+        Outcomes; the score of a class that is not known yet is -inf.
+    """
+    if shares.shape[1] == 1:
+        return np.abs(actual - shares[:, 0])
+    distance = np.where(shares > 0, 1 - shares, np.inf)
+    return np.where(_truth(actual), distance, -np.inf).max(axis=1)
+
+
+def taken(shares: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+    """Which classes are in the set of each row, shape (n, 3), by the threshold in force there."""
+    found = (1 - shares <= threshold[:, None]) & (shares > 0)
+    found[np.arange(len(found)), shares.argmax(axis=1)] = True
+    return found
 
 
 def prediction_sets(
@@ -231,7 +248,7 @@ def prediction_sets(
     >>> sets["size"].iloc[[0, 100, 101, 399]].tolist()
     [3, 1, 1, 1]
     """
-    _check_settings(coverage, window, least, rate)
+    check_settings(coverage, window, least, rate)
     _check_stream(predictions)
     shares = predictions[PROBABILITIES].to_numpy()
     silent = ~np.isfinite(shares).all(axis=1)
@@ -241,15 +258,11 @@ def prediction_sets(
             " without an answer, and take prediction_intervals of numbers"
         )
     actual = predictions["actual"].to_numpy()
-    truth = actual[:, None] == np.array(CLASSES)
-    distance = np.where(shares > 0, 1 - shares, np.inf)
-    score = np.where(truth, distance, -np.inf).max(axis=1)
-    settings = (1 - coverage, window, least, rate)
+    score, settings = missed_by(shares, actual), (1 - coverage, window, least, rate)
     state = _followed(predictions, score, settings, per_symbol=per_symbol)
-    taken = (distance <= state["threshold"].to_numpy()[:, None]) & (shares > 0)
-    taken[np.arange(len(taken)), shares.argmax(axis=1)] = True
-    table = pd.DataFrame(taken, predictions.index, SETS).assign(size=taken.sum(axis=1))
-    hit = np.where(np.isnan(actual), np.nan, (taken & truth).any(axis=1))
+    inside = taken(shares, state["threshold"].to_numpy())
+    table = pd.DataFrame(inside, predictions.index, SETS).assign(size=inside.sum(axis=1))
+    hit = np.where(np.isnan(actual), np.nan, (inside & _truth(actual)).any(axis=1))
     return _columns(table, state, hit)
 
 
@@ -289,12 +302,12 @@ def prediction_intervals(
     DataError
         As `prediction_sets`, and if a prediction is not finite or a scale not above 0.
     """
-    _check_settings(coverage, window, least, rate)
+    check_settings(coverage, window, least, rate)
     _check_stream(predictions)
     guess, actual = predictions["prediction"].to_numpy(), predictions["actual"].to_numpy()
     unit = np.ones(len(guess)) if scale is None else scale.reindex(predictions.index).to_numpy()
     _check_numbers(predictions.index, {"prediction": np.isfinite(guess), "scale": unit > 0})
-    score = np.abs(actual - guess) / unit
+    score = missed_by(guess[:, None], actual) / unit
     settings = (1 - coverage, window, least, rate)
     state = _followed(predictions, score, settings, per_symbol=per_symbol)
     threshold = state["threshold"].to_numpy()

@@ -23,17 +23,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numba import njit
 
 from signalkit.errors import DataError, ParamsError
 from signalkit.metrics import CLASSES
+from signalkit.training import steps
 from signalkit.training.members import KEYS, PROBABILITIES, Members, side_by_side, without_failures
 from signalkit.training.stacking import stack
 
 ENSEMBLE = "ENSEMBLE"
 METHODS = ("weighted", "mean", "stacking")
-_CLIP = np.finfo(float).eps
-_TINY = np.finfo(float).tiny
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ def combine(
     of the mean less mean of the entropies by weight, over ln 3. That of numbers is s / (s + |m|),
     s and m being their weighted standard deviation and mean. A lone member does not disagree.
     """
-    _check_asked(members, method, half_life=half_life, least=least, strength=strength)
+    check_asked(members, method, half_life=half_life, least=least, strength=strength)
     cells = side_by_side(predictions, members)
     if ENSEMBLE in cells.models:
         raise DataError(f"predictions hold {ENSEMBLE} already; combine the members' rows alone")
@@ -118,7 +116,7 @@ def combine(
     decay = 1.0 if half_life is None else 0.5 ** (1 / half_life)
     if method != "mean":
         weights = _weights(cells, decay)
-    values, disagreement = _mixed(cells, weights)
+    values, disagreement = steps.mixed(cells.values, weights, cells.at)
     shares = {}
     if method == "stacking":
         fold = predictions["fold"].to_numpy()[cells.row]
@@ -190,11 +188,11 @@ def pool(
     if len(shapes) > 1 or len(shapes[0]) != 2 or shapes[0][1] != len(CLASSES):
         raise DataError(f"members' shares need one shape (n, 3), had {shapes}")
     values = without_failures(np.stack(shares, axis=1).astype(float, copy=False))
-    proba, disagreement = _pooled(values, weights[None], np.zeros(len(values), dtype=np.int64))
-    return proba, _confidence(proba, disagreement), disagreement
+    proba, disagreement = steps.mixed(values, weights[None], np.zeros(len(values), dtype=np.int64))
+    return proba, confidence(proba, disagreement), disagreement
 
 
-def _check_asked(members: Sequence[str], method: str, **above_zero: float | None) -> None:
+def check_asked(members: Sequence[str], method: str, **above_zero: float | None) -> None:
     """Refuse an unknown method, members that make no ensemble, and numbers not above 0."""
     if method not in METHODS:
         near = difflib.get_close_matches(str(method), METHODS, n=1)
@@ -209,92 +207,14 @@ def _check_asked(members: Sequence[str], method: str, **above_zero: float | None
 
 def _weights(cells: Members, decay: float) -> np.ndarray:
     """Weights of the members at each time, from what is settled by then, shape (times, members)."""
-    loss, present = _losses(cells)
-    rows = np.flatnonzero((cells.known < len(cells.clock)) & present.any(axis=1))
-    mean = np.where(present, loss, 0.0)[rows].sum(axis=1) / present[rows].sum(axis=1)
-    charged = np.where(present[rows], loss[rows], mean[:, None]) * cells.count[rows, None]
-    added = np.zeros((len(cells.clock), charged.shape[1]))
-    for m in range(charged.shape[1]):
-        added[:, m] = np.bincount(cells.known[rows], charged[:, m], minlength=len(added))
-    lost = _discounted(added, decay)
-    best = lost.min(axis=1, keepdims=True)
-    if cells.classifies:
-        share = np.exp(best - lost)
-    else:
-        share = np.divide(best, lost, out=np.ones_like(lost), where=lost > best)
-    # so that a member is there to fall back upon where all better ones fail
-    share = np.maximum(share, _TINY)
-    return share / share.sum(axis=1, keepdims=True)
+    lost = np.zeros(cells.values.shape[1])
+    settled = np.flatnonzero(cells.known < len(cells.clock))
+    rows = settled[np.argsort(cells.known[settled], kind="stable")]
+    starts = np.searchsorted(cells.known[rows], np.arange(len(cells.clock) + 1))
+    return steps.weights(lost, starts, rows, cells.values, cells.actual, cells.count, decay)
 
 
-def _losses(cells: Members) -> tuple[np.ndarray, np.ndarray]:
-    """Log-loss or squared error of each member, and whether it predicted."""
-    if not cells.classifies:
-        loss = (cells.values[:, :, 0] - cells.actual[:, None]) ** 2
-        return loss, ~np.isnan(cells.values[:, :, 0])
-    place = np.nan_to_num(cells.actual - CLASSES[0]).astype(np.int64)
-    share = np.take_along_axis(cells.values, place[:, None, None], axis=2)[:, :, 0]
-    return -np.log(np.clip(share, _CLIP, 1.0)), ~np.isnan(share)
-
-
-@njit(cache=True)
-def _discounted(added, decay):  # noqa: ANN001, ANN202 - numba
-    """Running sums down the rows, each step of which `decay` of the sum before is left."""
-    out = added.copy()
-    for row in range(1, len(out)):
-        for m in range(out.shape[1]):
-            out[row, m] += decay * out[row - 1, m]
-    return out
-
-
-def _mixed(cells: Members, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted mean of the members at each cell, and how far they disagree."""
-    if cells.classifies:
-        return _pooled(cells.values, weights, cells.at)
-    numbers = cells.values[:, :, 0]
-    there = ~np.isnan(numbers)
-    share = np.where(there, weights[cells.at], 0.0)
-    share /= np.where(there.any(axis=1), share.sum(axis=1), np.nan)[:, None]
-    numbers = np.where(there, numbers, 0.0)
-    mean = (share * numbers).sum(axis=1)
-    spread = np.sqrt((share * (numbers - mean[:, None]) ** 2).sum(axis=1))
-    whole = spread + np.abs(mean)
-    disagreement = np.divide(spread, whole, out=np.zeros_like(whole), where=whole != 0)
-    return mean[:, None], disagreement
-
-
-@njit(cache=True)
-def _pooled(values, weights, at):  # noqa: ANN001, ANN202 - numba
-    """Linear opinion pool of (rows, members, shares) and divergence over the log of shares."""
-    n_rows, n_members, n_shares = values.shape
-    mixed, divergence = np.full((n_rows, n_shares), np.nan), np.full(n_rows, np.nan)
-    for row in range(n_rows):
-        weight, total = weights[at[row]], 0.0
-        for m in range(n_members):
-            total += 0.0 if np.isnan(values[row, m, 0]) else weight[m]
-        if total == 0.0:
-            continue
-        mixed[row] = 0.0
-        entropies = 0.0
-        for m in range(n_members):
-            if np.isnan(values[row, m, 0]):
-                continue
-            part = weight[m] / total
-            for k in range(n_shares):
-                p = values[row, m, k]
-                mixed[row, k] += part * p
-                if p > 0.0:
-                    entropies -= part * p * np.log(p)
-        entropy = 0.0
-        for k in range(n_shares):
-            p = mixed[row, k]
-            if p > 0.0:
-                entropy -= p * np.log(p)
-        divergence[row] = min(max((entropy - entropies) / np.log(n_shares), 0.0), 1.0)
-    return mixed, divergence
-
-
-def _confidence(shares: np.ndarray, disagreement: np.ndarray) -> np.ndarray:
+def confidence(shares: np.ndarray, disagreement: np.ndarray) -> np.ndarray:
     """Share of the likeliest class, lowered by disagreement."""
     return shares.max(axis=1) * (1 - disagreement)
 
@@ -311,7 +231,7 @@ def _joined(
         mine[PROBABILITIES] = values
         likeliest = np.array(CLASSES, dtype=float)[values.argmax(axis=1)]
         mine["prediction"] = np.where(np.isnan(values[:, 0]), np.nan, likeliest)
-        mine["confidence"] = _confidence(values, disagreement)
+        mine["confidence"] = confidence(values, disagreement)
     mine.index = _named(cells.index, ENSEMBLE)
     return pd.concat([predictions, mine[predictions.columns]]).sort_index()
 

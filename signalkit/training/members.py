@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numba import njit
 
 from signalkit.errors import DataError, LeakError
 from signalkit.metrics import CLASSES
 from signalkit.training.contract import CLASSIFICATION_TARGETS
+from signalkit.training.steps import counted
 
 KEYS = ["symbol", "time", "model_id"]
 PROBABILITIES = ["p_sell", "p_hold", "p_buy"]
@@ -161,8 +163,18 @@ def _settling(
         place = clock[at[int(np.argmax(early))]]
         raise LeakError(f"the label at {place} is known at or before its bar; remake known_at")
     first = np.where(settled, np.searchsorted(times, known, side="left"), len(clock))
-    # keys are sorted by symbol and time: those of the symbol up to known_at lie before this one
-    until = key - at + np.searchsorted(times, known, side="right")
-    spanned = np.searchsorted(key, until, side="left") - np.arange(len(key)) - 1
-    together = np.bincount(at, minlength=len(clock))[at]
-    return at, first, 1.0 / (np.maximum(spanned, 1) * together)
+    together = np.bincount(at, minlength=len(clock))
+    count = _counts(key // len(clock), times[at], known, together[at])
+    return at, first, count
+
+
+@njit(cache=True)
+def _counts(symbol, times, known, together):  # noqa: ANN001, ANN202 - numba
+    """How much each row counts; rows are in order of symbol and time."""
+    out, begin = np.empty(len(symbol)), 0
+    while begin < len(symbol):
+        end = begin + np.searchsorted(symbol[begin:], symbol[begin], side="right")
+        for row in range(begin, end):
+            out[row] = counted(times[begin:end], times[row], known[row], together[row])
+        begin = end
+    return out

@@ -71,22 +71,46 @@ def stack(
     """
     at, known, fold = when
     whole = ~np.isnan(members).any(axis=(1, 2))
-    inputs = _inputs(members)
     out, shares = np.full((len(members), members.shape[2]), np.nan), {}
     for number in np.unique(fold):
         mine = fold == number
         first = at[mine].min()
         settled, rows = whole & (known <= first), mine & whole
         weight = counts[settled] * decay ** (first - known[settled])
-        if not rows.any() or not settled.any() or weight.sum() < least:
+        if not rows.any():
             continue
-        if members.shape[2] > 1 and _unseen(members[settled], actual[settled]):
-            continue
-        model = _model(members.shape[2] > 1, strength)
-        fitted = _fitted(inputs[settled], actual[settled], weight, model)
-        out[rows] = fitted.values(inputs[rows])
-        shares[int(number)] = fitted.shares(members.shape[1])
+        fitted = stacker(members[settled], actual[settled], weight, least=least, strength=strength)
+        if fitted is not None:
+            out[rows] = fitted.values(members[rows])
+            shares[int(number)] = fitted.shares(members.shape[1])
     return out, shares
+
+
+def stacker(
+    members: np.ndarray,
+    actual: np.ndarray,
+    weight: np.ndarray,
+    *,
+    least: float = 100.0,
+    strength: float = 1.0,
+) -> Stacker | None:
+    """The stacker of one fold, None where it has none.
+
+    Parameters
+    ----------
+    members : array of shape (n, m, k)
+        Predictions that had settled by the fold's first time, of all members, by symbol and time.
+    actual, weight : arrays of shape (n,)
+        Their outcomes, and how much each counts.
+    least, strength : float
+        As in `stack`.
+    """
+    if not len(members) or weight.sum() < least:
+        return None
+    if members.shape[2] > 1 and _unseen(members, actual):
+        return None
+    model = _model(members.shape[2] > 1, strength)
+    return _fitted(_inputs(members), actual, weight, model)
 
 
 def _inputs(members: np.ndarray) -> np.ndarray:
@@ -103,7 +127,7 @@ def _unseen(members: np.ndarray, actual: np.ndarray) -> bool:
 
 
 @dataclass(frozen=True)
-class _Stacker:
+class Stacker:
     """A fitted regression: `slope` has a row a score, `classes` is empty for numbers."""
 
     centre: np.ndarray
@@ -112,8 +136,9 @@ class _Stacker:
     level: np.ndarray
     classes: np.ndarray
 
-    def values(self, inputs: np.ndarray) -> np.ndarray:
-        """Probabilities of -1, 0, 1, or numbers in one column."""
+    def values(self, members: np.ndarray) -> np.ndarray:
+        """Probabilities of -1, 0, 1, or numbers in one column, of members' predictions."""
+        inputs = _inputs(members)
         score = np.repeat(self.level[None], len(inputs), axis=0)
         # column by column: a row of a matrix product may change with the rows beside it
         for column, slope in enumerate(self.slope.T):
@@ -132,7 +157,7 @@ class _Stacker:
         return size / size.sum() if size.any() else np.full(n_members, 1 / n_members)
 
 
-def _fitted(inputs: np.ndarray, actual: np.ndarray, weight: np.ndarray, model: Any) -> _Stacker:
+def _fitted(inputs: np.ndarray, actual: np.ndarray, weight: np.ndarray, model: Any) -> Stacker:
     """What a regression of scikit-learn learns from rows whose outcomes are settled."""
     from threadpoolctl import threadpool_limits  # noqa: PLC0415 - of use beside scikit-learn only
 
@@ -146,7 +171,7 @@ def _fitted(inputs: np.ndarray, actual: np.ndarray, weight: np.ndarray, model: A
     classes = getattr(model, "classes_", np.empty(0))
     if len(classes) == 2:  # one score for two classes: that of the first is 0
         slope, level = np.vstack([0 * slope, slope]), np.r_[0.0, level]
-    return _Stacker(centre, spread, slope, level, classes)
+    return Stacker(centre, spread, slope, level, classes)
 
 
 def _model(classifies: bool, strength: float) -> Any:
