@@ -223,7 +223,25 @@ def test_a_configuration_is_all_but_the_name_and_the_door_of_the_holdout():
     renamed = params.parse({"study_name": "other", "backtesting": {"open_holdout": True}})
     assert renamed != plain
     assert renamed.configuration() == plain.configuration()
-    assert set(plain.configuration()) == set(params.SECTIONS)
+    assert set(plain.configuration()) == set(params.SECTIONS) - {"inference", "monitoring"}
+
+
+@pytest.mark.parametrize(
+    "section", [{"inference": {"replay": 7}}, {"monitoring": {"window": 60, "on_alarm": "tell"}}]
+)
+def test_what_is_done_with_a_deployed_study_makes_no_other_trial(section):
+    changed = params.parse(section)
+    assert changed != params.Params()
+    assert changed.configuration() == params.Params().configuration()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("window", 1), ("alpha", 1.0), ("drift_window", 0), ("on_alarm", "panic"), ("alpha", 0.0)],
+)
+def test_monitoring_that_could_not_be_done_is_refused(name, value):
+    with pytest.raises(ParamsError, match=f"monitoring.{name}"):
+        params.parse({"monitoring": {name: value}})
 
 
 @pytest.mark.parametrize(

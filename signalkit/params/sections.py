@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from signalkit.params.live import Inference, Monitoring
 from signalkit.params.money import Backtesting, Signals
 from signalkit.params.types import (
     Bars,
@@ -262,6 +263,10 @@ class Validation(Section):
     combinatorial: Combinatorial = Combinatorial()
 
 
+# sections that only a deployed study reads
+DEPLOYED = ("inference", "monitoring")
+
+
 class Params(Section):
     """A whole study: its name and one section a stage."""
 
@@ -273,11 +278,16 @@ class Params(Section):
     validation: Validation = Validation()
     signals: Signals = Signals()
     backtesting: Backtesting = Backtesting()
+    inference: Inference = Inference()
+    monitoring: Monitoring = Monitoring()
 
     def configuration(self) -> dict[str, Any]:
-        """Everything that tells one trial from another: not the name, not the holdout's door."""
-        asked = self.model_dump(exclude={"study_name": True, "backtesting": {"open_holdout"}})
-        return asked
+        """Everything that tells one trial from another: not the name, not the holdout's door.
+
+        What is done with a deployed model changes no trial either.
+        """
+        besides = dict.fromkeys(("study_name", *DEPLOYED), True)
+        return self.model_dump(exclude=besides | {"backtesting": {"open_holdout"}})
 
 
 SECTIONS = tuple(name for name in Params.model_fields if name != "study_name")
