@@ -8,7 +8,8 @@ research scope alone.
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,12 +28,52 @@ _CAPITALS = tuple(10.0**power for power in range(4, 11))
 _ROLLING, _LEAST = 0.5, 60
 
 
+@dataclass(frozen=True)
+class Ground:
+    """What positions are made of: bars, labels and predictions of the same symbols.
+
+    `folds` and `news` are asked for where the params read them.
+    """
+
+    panel: pd.DataFrame
+    labels: pd.DataFrame
+    predictions: pd.DataFrame
+    folds: Callable[[], pd.DataFrame]
+    news: Callable[[], pd.DataFrame]
+
+
 def weigh(study: Study, scope: str) -> Made:
     """The signal of each bar and the position that it asks for."""
-    panel = study.panel(scope)
-    labels = study.artifact("labeling", scope).table("labels")
-    regime = _regime(study, scope, panel)
-    signal = _signal(study, scope, labels, regime)
+    found = study.artifact("validation", scope)
+    ground = Ground(
+        study.panel(scope),
+        study.artifact("labeling", scope).table("labels"),
+        found.table("predictions"),
+        lambda: found.table("folds"),
+        lambda: study.news_until(scope),
+    )
+    return positions(study, ground), {}
+
+
+def positions(study: Study, ground: Ground) -> dict[str, pd.DataFrame]:
+    """The signal of each bar and the position that it asks for, as the params say.
+
+    Parameters
+    ----------
+    study : Study
+        Whose params they are; nothing of its stages is read.
+    ground : Ground
+        Bars, labels, predictions.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        `weights`, `signal`, `threshold` and `regime`. A row at t reads what was known at t,
+        whatever else the ground holds.
+    """
+    panel, labels = ground.panel, ground.labels
+    regime = _regime(study, ground)
+    signal = _signal(study, ground, regime)
     threshold = _threshold(study, panel, signal, labels, regime)
     rules = _sizes(study, panel, signal, threshold["threshold"])
     horizon = study.params.labeling.horizon
@@ -46,7 +87,7 @@ def weigh(study: Study, scope: str) -> Made:
         "signal": signal,
         "threshold": threshold,
         "regime": regime.to_frame("regime"),
-    }, {}
+    }
 
 
 def _sizes(
@@ -74,29 +115,29 @@ def _sizes(
     }
 
 
-def _regime(study: Study, scope: str, panel: pd.DataFrame) -> pd.Series:
+def _regime(study: Study, ground: Ground) -> pd.Series:
     """Calm, normal or wild, by the rule that is asked for."""
-    asked = study.params.signals.regime
+    asked, panel = study.params.signals.regime, ground.panel
     if asked.method == "quantile":
         return signals.volatility_regime(panel, span=asked.span, least=asked.least)
-    windows = study.artifact("validation", scope).table("folds")
+    windows = ground.folds()
     found = signals.markov_regime(panel, windows, states=asked.states, least=asked.least)
     return found["regime"]
 
 
-def _signal(study: Study, scope: str, labels: pd.DataFrame, regime: pd.Series) -> pd.DataFrame:
+def _signal(study: Study, ground: Ground, regime: pd.Series) -> pd.DataFrame:
     """Models and rules as one voice."""
     asked, says = study.params.signals.fusion, study.params.labeling.says
     votes = None
     if asked.rules:
         names = signals.features_of(asked.rules)
-        news = study.news_until(scope) if study.has_news else None
-        read = features.build(study.panel(scope), names, news, **asdict(study.clock))
+        news = ground.news() if study.has_news else None
+        read = features.build(ground.panel, names, news, **asdict(study.clock))
         votes = signals.vote(read, asked.rules)
     return signals.fuse(
-        study.artifact("validation", scope).table("predictions"),
+        ground.predictions,
         votes,
-        outcomes=labels if votes is not None and says != "nothing" else None,
+        outcomes=ground.labels if votes is not None and says != "nothing" else None,
         models=asked.voices,
         says=says,
         method=asked.method,
