@@ -42,8 +42,8 @@ def run(params: Path) -> None:
 def train(*, walk_forward: bool, **asked: Any) -> None:
     """Train a model on stored bars and enter it into the registry.
 
-    With --walk-forward it is scored on windows that it has not seen, and its scores are kept
-    with it; an interrupted one goes on where it was.
+    With --walk-forward it is scored on windows that it has not seen; its scores and what it
+    predicted there are kept with it. An interrupted one goes on where it was.
     """
     from signalkit.store import Store
     from signalkit.study import Study, register, request
@@ -55,7 +55,8 @@ def train(*, walk_forward: bool, **asked: Any) -> None:
     if scores is not None:
         shown = scores.loc[[asked["model_type"], "MAJORITY"], ["value", "low", "high", "gain"]]
         click.echo(f"{shown.round(4).to_string()}\n")
-    for model, number in register(study, scores).items():
+    past = study.validate() if walk_forward else None
+    for model, number in register(study, scores, past).items():
         click.echo(f"{model} is model {number}; signalkit models show {number}")
 
 

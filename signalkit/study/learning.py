@@ -187,7 +187,7 @@ def validate(study: Study, scope: str, running: Session) -> Made:
         _LOG.warning("%s", words)
     if scope == RESEARCH:  # nobody reads of the holdout in the database
         record_features(study, made)
-        register(study, made["scores"])
+        register(study, made["scores"], made["predictions"])
     return made, {}
 
 

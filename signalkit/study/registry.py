@@ -6,6 +6,7 @@ entered after proof that it does not read the future.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Mapping
@@ -19,19 +20,26 @@ from signalkit.errors import StoreError
 from signalkit.lineage import digest
 from signalkit.store.models import Registered
 from signalkit.study.hull import HULL, Hull
-from signalkit.training import KEPT
+from signalkit.training import KEPT, PROBABILITIES
 from signalkit.training.recipe import RECIPE
 
 if TYPE_CHECKING:
     from signalkit.study.study import Study
 
+COLUMNS = ["target", "fold", "prediction", *PROBABILITIES, "confidence", "known_at", "actual"]
 # file of a model that holds the params of its study
 STUDY = "study.json"
+# file of a model that holds its walk-forward predictions
+PAST = "validation.parquet"
 # names of our scores in the database
 _COLUMNS = {"f1": "f1_score"}
 
 
-def register(study: Study, scores: pd.DataFrame | None = None) -> dict[str, int]:
+def register(
+    study: Study,
+    scores: pd.DataFrame | None = None,
+    predictions: pd.DataFrame | None = None,
+) -> dict[str, int]:
     """Enter the models of a study's newest training window.
 
     Parameters
@@ -40,6 +48,8 @@ def register(study: Study, scores: pd.DataFrame | None = None) -> dict[str, int]
         Its training stage is made if it was not.
     scores : DataFrame indexed by (model_id, metric), optional
         What the walk-forward gave; without it models are entered without scores.
+    predictions : DataFrame indexed by (symbol, time, model_id), optional
+        What it predicted, kept beside each model: the settled past of what is served.
 
     Returns
     -------
@@ -59,6 +69,9 @@ def register(study: Study, scores: pd.DataFrame | None = None) -> dict[str, int]
         files[HULL] = Hull.of(study.features()[columns], row["from"], row["to"]).content()
         own = {"training": made.identity, "name": name, "scores": sorted(metrics.items())}
         own |= {"hull": sha256(files[HULL]).hexdigest()}
+        if predictions is not None:
+            files[PAST] = _content(predictions.xs(model, level="model_id"))
+            own |= {"past": sha256(files[PAST]).hexdigest()}
         numbers[model] = study.store.models.register(
             name=name,
             identity=digest(own),
@@ -76,6 +89,35 @@ def register(study: Study, scores: pd.DataFrame | None = None) -> dict[str, int]
             trained_to=row["to"],
         )
     return numbers
+
+
+def _content(past: pd.DataFrame) -> bytes:
+    """A model's own predictions as the file that is kept beside it."""
+    written = io.BytesIO()
+    past.to_parquet(written)
+    return written.getvalue()
+
+
+def past_of(files: Mapping[str, bytes]) -> pd.DataFrame | None:
+    """The walk-forward predictions among a model's files, None where none were kept.
+
+    Returns
+    -------
+    DataFrame indexed by (symbol, time)
+        `target fold prediction p_sell p_hold p_buy confidence known_at actual`.
+
+    Raises
+    ------
+    StoreError
+        If the file is no such table.
+    """
+    if PAST not in files:
+        return None
+    try:
+        found = pd.read_parquet(io.BytesIO(files[PAST]))
+        return found[COLUMNS]
+    except (OSError, KeyError, ValueError) as cause:
+        raise StoreError(f"{PAST} holds no predictions of ours ({cause})") from None
 
 
 def study_of(model: Registered, files: Mapping[str, bytes]) -> dict[str, Any]:

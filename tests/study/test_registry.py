@@ -1,5 +1,6 @@
 """registry.py: what was trained is entered with its own files and its out-of-sample scores."""
 
+import io
 import json
 
 import numpy as np
@@ -7,9 +8,11 @@ import pandas as pd
 import pytest
 
 from signalkit import training, validation
+from signalkit.errors import StoreError
 from signalkit.store import Store
 from signalkit.study import Study, learning, register
 from signalkit.study.hull import Hull
+from signalkit.study.registry import past_of
 
 SMALL = {
     "collection": {"symbols": ["SP500"], "end": "2006-12-31"},
@@ -135,10 +138,31 @@ def test_a_model_keeps_the_ranges_of_the_rows_it_was_trained_on(validated, name)
     assert hull.rows == 400
 
 
+@pytest.mark.parametrize("name", ["XGBOOST", "LIGHTGBM"])
+def test_a_model_keeps_what_it_predicted_in_its_walk_forward(validated, name):
+    files = validated.store.models.files(entered(validated)[name].id)
+    mine = validated.evidence("predictions").xs(name, level="model_id")
+    pd.testing.assert_frame_equal(past_of(files), mine, check_exact=True)
+    assert len(mine) > 400
+    assert past_of({}) is None
+    with pytest.raises(StoreError, match=r"validation\.parquet holds no predictions of ours"):
+        past_of({"validation.parquet": b"PAR1"})
+    with pytest.raises(StoreError, match="holds no predictions of ours"):
+        past_of({"validation.parquet": other_table()})
+
+
+def other_table():
+    """A table that holds no predictions, as a file."""
+    written = io.BytesIO()
+    pd.DataFrame({"a": [1.0]}).to_parquet(written)
+    return written.getvalue()
+
+
 def test_entering_again_changes_nothing(validated):
     before = list(validated.store.db["ml_models"].rows)
     audits = validated.store.db["audit"].count
-    again = register(opened(), validated.evidence("scores"))
+    tables = (validated.evidence(name) for name in ("scores", "predictions"))
+    again = register(opened(), *tables)
     assert again == {m.model_type: m.id for m in validated.store.models.list()}
     assert list(validated.store.db["ml_models"].rows) == before
     assert validated.store.db["audit"].count == audits
