@@ -33,6 +33,7 @@ def collect(
     overlap: int = 5,
     progress: bool = True,
     seed: int = 0,
+    stop: Callable[[], bool] = lambda: False,
 ) -> pd.DataFrame:
     """Bring the stored bars of some symbols up to the source's present.
 
@@ -59,6 +60,9 @@ def collect(
         Show progress where stderr is a terminal, and log refusals.
     seed : int
         Of the jitter in the pauses.
+    stop : callable
+        Whether to stop, asked before each request and about once a second in between; `Stopped`
+        is raised then.
 
     Returns
     -------
@@ -80,7 +84,7 @@ def collect(
     """
     options = {"since": since, "until": until, "recheck": recheck, "overlap": overlap}
     options["progress"] = progress
-    every = _open(source, store, symbols, interval, seed=seed, **options)
+    every = _open(source, store, symbols, interval, seed=seed, stop=stop, **options)
     for series in every:
         series.check()
     for series in every:

@@ -1,0 +1,205 @@
+"""What is watched of a desk: accuracy by an alarm, drift of inputs and outputs, challengers.
+
+Every state is kept under a key of its own and goes on from itself: outcomes that an alarm took
+are not taken again. An alarm that somebody closed begins anew with later predictions.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from signalkit import features, monitoring
+from signalkit.bars import ALWAYS_OPEN, interval_length
+from signalkit.errors import DataError
+from signalkit.features.catalog import find
+from signalkit.live.desks import Desk
+from signalkit.live.market import Market
+from signalkit.live.past import Pasts, whole
+from signalkit.live.record import Records
+from signalkit.live.scoring import Scoring
+from signalkit.store import Store
+from signalkit.store.predictions import ENSEMBLE
+from signalkit.study.inputs import load_news
+
+ACCURACY, INPUTS, OUTPUTS = "accuracy", "drift of inputs", "drift of outputs"
+# share of columns that must have moved before drift of inputs is an alarm: some always do
+_MANY = 0.25
+# looks at drift in a window
+_LOOKS = 10
+# days that an exchange may be closed beside its horizon
+_CLOSED = pd.Timedelta(10, "D")
+
+
+def subject(desk: Desk, made_by: str) -> str:
+    """Of what an alarm is."""
+    return f"model {made_by}" if made_by != ENSEMBLE else f"{desk.name} {ENSEMBLE} {desk.asked}"
+
+
+class Watching:
+    """Watches the makers of desks."""
+
+    def __init__(self, store: Store, pasts: Pasts, records: Records, scoring: Scoring) -> None:
+        self._store, self._pasts, self._records = store, pasts, records
+        self._scoring = scoring
+
+    def alarms(self, desk: Desk, at: pd.Timestamp) -> int:
+        """Take what settled of each deployed maker; how many alarms are new."""
+        made_by = [ENSEMBLE, *(str(entry.id) for entry in desk.entries)]
+        return sum(self._alarm(desk, maker, at) for maker in made_by)
+
+    def _alarm(self, desk: Desk, made_by: str, at: pd.Timestamp) -> bool:
+        """Take what settled of one maker; whether its alarm is new."""
+        claim = self._scoring.promise(desk, made_by)["accuracy_low"]
+        if claim is None:
+            return False
+        key, named = f"alarm {made_by} {desk.asked}", subject(desk, made_by)
+        held = self._store.watch.state(key)
+        alarm, begun = self._begun(desk, claim, held, named, at)
+        table = self._records.table(made_by, desk.asked)
+        times = table.index.get_level_values("time").asi8
+        last = alarm.state()["last"][0]
+        since = begun if last is None else max(begun, pd.Timestamp(last).value)
+        rows = table[times >= since] if last is not None else table[times > since]
+        if len(rows):
+            alarm.follow(monitoring.in_turn(rows, at=at, wait=_wait(desk)))
+        state = {"begun": begun, "claim": claim, "alarm": alarm.state()}
+        raised = alarm.raised_at
+        new = False
+        if raised is not None:
+            detail = {"accuracy": claim, "alpha": alarm.alpha, "outcomes": alarm.n}
+            detail |= {"models": [entry.id for entry in desk.entries], "study": desk.name}
+            new = self._store.watch.raise_alarm(ACCURACY, named, raised.value, detail)
+        if state != held:
+            self._store.watch.keep({key: state})
+        return new
+
+    def _begun(
+        self,
+        desk: Desk,
+        claim: float,
+        held: dict[str, Any] | None,
+        named: str,
+        at: pd.Timestamp,
+    ) -> tuple[monitoring.Alarm, int]:
+        """The alarm as it was left; a new one at first, and after it was closed."""
+        overlap = desk.asked.horizon * len(desk.symbols)
+        alpha = desk.study.params.monitoring.alpha
+        fresh = monitoring.Alarm(claim, overlap=overlap, alpha=alpha)
+        if held is None:
+            return fresh, 0
+        alarm = monitoring.Alarm.restore(held["alarm"])
+        if (alarm.accuracy, alarm.overlap, alarm.alpha) != (claim, overlap, alpha):
+            return fresh, held["begun"]
+        if alarm.raised_at is not None and self._closed(named, alarm.raised_at.value):
+            return fresh, at.value
+        return alarm, held["begun"]
+
+    def _closed(self, named: str, time: int) -> bool:
+        """Whether somebody has seen to an alarm."""
+        asked = "SELECT closed_at FROM alarms WHERE kind = ? AND subject = ? AND time = ?"
+        row = self._store.db.execute(asked, [ACCURACY, named, time]).fetchone()
+        return row is not None and row[0] is not None
+
+    def drift(self, desk: Desk, market: Market, at: pd.Timestamp) -> dict[str, Any] | None:
+        """Compare the newest rows with those before, some times a window; what was found last.
+
+        Returns
+        -------
+        dict or None
+            `n` times predicted, `inputs` and `outputs`: by column its PSI, KS and whether it
+            moved; None before there are enough.
+        """
+        key, window = f"drift {desk.name} {desk.asked}", desk.study.params.monitoring.drift_window
+        held = self._store.watch.state(key)
+        live = self._records.table(ENSEMBLE, desk.asked)
+        times = live.index.get_level_values("time").unique().sort_values()
+        step, n = max(1, window // _LOOKS), len(times)
+        if n < window or (held is not None and held["n"] // step >= n // step):
+            return held
+        asked = {"since": times[0], "at": at, "window": window}
+        found = {"outputs": _drifted(self._said(desk, live), asked)}
+        found["inputs"] = _drifted(self._read(desk, market), asked)
+        for kind, name, least in ((INPUTS, "inputs", _MANY), (OUTPUTS, "outputs", 0.0)):
+            self._raise(desk, kind, found[name], least, times[-1])
+        held = {"n": n, "at": times[-1].value} | found
+        self._store.watch.keep({key: held})
+        return held
+
+    def _said(self, desk: Desk, live: pd.DataFrame) -> pd.DataFrame:
+        """What the ensemble said, in validation and live."""
+        return monitoring.outputs(whole(self._pasts.of(desk, ENSEMBLE), live))
+
+    def _read(self, desk: Desk, market: Market) -> pd.DataFrame:
+        """What the best model reads, from where it was trained."""
+        best, panel = desk.entries[0], market.panel
+        names = best.features_used
+        reads = any(find(name).reads_news for name in names)
+        news = load_news(desk.study.params, panel, self._store) if reads else None
+        table = features.build(panel, names, news, **asdict(desk.study.clock)).dropna()
+        return table[table.index.get_level_values("time") >= best.trained_from]
+
+    def _raise(
+        self, desk: Desk, kind: str, found: dict[str, Any], least: float, time: pd.Timestamp
+    ) -> None:
+        """Raise an alarm of drift, where none of its kind is open."""
+        moved = sorted(name for name, one in found.items() if one["moved"])
+        if not moved or len(moved) / len(found) < least:
+            return
+        named = f"{desk.name} {desk.asked}"
+        if any((a["kind"], a["subject"]) == (kind, named) for a in self._store.watch.alarms()):
+            return
+        detail = {"moved": moved, "of": len(found), "study": desk.name}
+        detail |= {"models": [entry.id for entry in desk.entries]}
+        self._store.watch.raise_alarm(kind, named, time.value, detail)
+
+    def challengers(self, desk: Desk, at: pd.Timestamp) -> None:
+        """Keep how far each challenger leads the model that it may replace."""
+        for entry, champion in desk.challengers:
+            pair = [self._records.table(str(n), desk.asked) for n in (champion, entry.id)]
+            asked = {"overlap": desk.asked.horizon * len(desk.symbols), "at": at}
+            asked["alpha"] = desk.study.params.monitoring.alpha
+            try:
+                row = monitoring.paired(*pair, **asked).iloc[-1]
+            except DataError:  # nothing in common yet
+                continue
+            told = {"champion": champion, "challenger": entry.id, "n": int(row["n"])}
+            told |= {name: float(row[name]) for name in ("lead", "low", "high")}
+            key = f"challenger {entry.id}"
+            if self._store.watch.state(key) != told:
+                self._store.watch.keep({key: told})
+
+
+def _wait(desk: Desk) -> pd.Timedelta:
+    """How long an outcome is waited for."""
+    asked = desk.asked
+    span = interval_length(asked.interval) * asked.horizon
+    closes = desk.study.params.collection.calendar != ALWAYS_OPEN
+    return 3 * span + _CLOSED if closes else span
+
+
+def _drifted(table: pd.DataFrame, asked: dict[str, Any]) -> dict[str, Any]:
+    """Drift of each column as JSON says it; none where there are too few rows."""
+    table = table.dropna()
+    if table.empty:
+        return {}
+    try:
+        found = monitoring.drift(table, **asked)
+    except DataError:
+        return {}
+    return {
+        str(name): {
+            "psi": _finite(row["psi"]),
+            "ks": _finite(row["ks"]),
+            "moved": bool(row["moved"]),
+        }
+        for name, row in found.iterrows()
+    }
+
+
+def _finite(value: float) -> float | None:
+    """A number as JSON says it."""
+    return float(value) if math.isfinite(value) else None
