@@ -111,9 +111,10 @@ class Positions:
         DataFrame indexed by time, or None
             `strategy` and `hold`, from the bar of the first signal on.
         """
-        weights, newest = self._weights(desk), market.newest
-        weights = weights[weights.index.get_level_values("time") < newest]
-        weights = weights[weights.index.isin(market.panel.index)]
+        weights = self._weights(desk)
+        if len(weights):
+            times = weights.index.get_level_values("time")
+            weights = weights[(times < market.newest) & weights.index.isin(market.panel.index)]
         if weights.empty:
             return None
         rules = desk.study.params.backtesting.model_dump(exclude={"open_holdout"})
@@ -138,7 +139,7 @@ class Positions:
             old = held[~held.index.isin(new.index)] if len(held) else held
             held = pd.concat([old, new]) if len(old) else new
             self._written[desk.name] = max(times), held
-        return held.sort_index()
+        return held.sort_index() if len(held) else held
 
 
 def _folds(desk: Desk, market: Market, news: pd.DataFrame | None) -> pd.DataFrame:
