@@ -41,6 +41,11 @@ class Answer:
     missing: int
     flags: tuple[Flag, ...]
 
+    @property
+    def said(self) -> np.ndarray:
+        """Shares of classes, or the number in an array of one."""
+        return np.array([self.value]) if self.shares is None else self.shares
+
 
 class _Refused(DataError):
     """A model that is sound and must not be asked here, with the code of the reason."""
@@ -54,7 +59,7 @@ class Panel:
     """Models and the warm rows that they read."""
 
     def __init__(self, store: Store) -> None:
-        self._shelf, self._streams = Shelf(store), Streams(store)
+        self.shelf, self._streams = Shelf(store), Streams(store)
 
     def first(
         self, entries: Sequence[Registered], symbol: str, at: pd.Timestamp
@@ -85,7 +90,7 @@ class Panel:
         """What one model says at a moment, or why it is left out."""
         code = "not_loaded"
         try:
-            member = self._shelf.member(entry)
+            member = self.shelf.member(entry)
             code = "no_features"
             warm = self._streams.warm(member, symbol)
             warm.advance(at)

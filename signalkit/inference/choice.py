@@ -32,9 +32,14 @@ class Question:
 
 
 def question(
-    store: Store, symbol: str, hours: float, target: str, *, interval: str | None = None
+    deployed: Sequence[Registered],
+    symbol: str,
+    hours: float,
+    target: str,
+    *,
+    interval: str | None = None,
 ) -> Question:
-    """The deployed models that answer a question.
+    """Those of the deployed models that answer a question.
 
     Raises
     ------
@@ -46,7 +51,6 @@ def question(
         raise ParamsError(
             f"prediction_horizon_hours must be above 0 hours and finite, was {hours!r}"
         )
-    deployed = [m for m in store.models.list() if m.status == "deployed"]
     mine = [m for m in deployed if m.target_variable == target and symbol in m.symbols]
     mine = [m for m in mine if interval in (None, m.interval)]
     if not mine:

@@ -7,7 +7,7 @@ moving averages. Where the newest bar is too old, nothing is answered, and the f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +26,8 @@ from signalkit.inference.results import (
     Prediction,
     Vote,
 )
-from signalkit.inference.settled import Joined, alike, joined, settled
+from signalkit.inference.settled import Histories, Joined
 from signalkit.store import Store
-from signalkit.training import PROBABILITIES
-from signalkit.training.members import KEYS
 
 _DAY = 24.0
 
@@ -47,8 +45,8 @@ class _Found:
 class Predictor:
     """Answers of the deployed models of a store.
 
-    Models and warm features stay in memory from call to call. It is not safe to share one
-    between threads.
+    Models, warm features and what has settled stay in memory from call to call. Threads may
+    share one, where the store's connection lets them: it answers one call at a time.
 
     Parameters
     ----------
@@ -68,7 +66,8 @@ class Predictor:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._panel = Panel(store)
+        self._panel, self._histories = Panel(store), Histories(store)
+        self._lock = threading.RLock()
 
     def predict_signal_direction(
         self, symbol: str, prediction_horizon_hours: float = _DAY, **how: Any
@@ -129,9 +128,19 @@ class Predictor:
         ParamsError
             If no deployed model answers such a question, or `at` has no zone.
         """
-        hours = prediction_horizon_hours
-        asked = choice.question(self._store, symbol, hours, target, interval=interval)
-        moment = _moment(at)
+        with self._lock:
+            asked = self._asked(symbol, prediction_horizon_hours, target, interval)
+            return self._alone(asked, _moment(at))
+
+    def _asked(
+        self, symbol: str, hours: float, target: str, interval: str | None
+    ) -> choice.Question:
+        """What is asked, and the deployed models that answer."""
+        deployed = self._panel.shelf.deployed()
+        return choice.question(deployed, symbol, hours, target, interval=interval)
+
+    def _alone(self, asked: choice.Question, moment: pd.Timestamp) -> Prediction:
+        """The answer of the best model that has one."""
         found = self._found(asked, moment, alone=True)
         if not found.answers:
             return Prediction(**self._by_rule(asked, found, moment))
@@ -167,14 +176,17 @@ class Predictor:
         ParamsError
             As `predict`.
         """
-        hours = prediction_horizon_hours
-        asked = choice.question(self._store, symbol, hours, target, interval=interval)
-        moment = _moment(at)
+        with self._lock:
+            asked = self._asked(symbol, prediction_horizon_hours, target, interval)
+            return self._together(asked, _moment(at))
+
+    def _together(self, asked: choice.Question, moment: pd.Timestamp) -> EnsemblePrediction:
+        """The answer of all models that have one."""
         found = self._found(asked, moment, alone=False)
         none = {"prediction_set": None, "prediction_interval": None, "disagreement": None}
         if not found.answers:
             return EnsemblePrediction(**self._by_rule(asked, found, moment), **none, votes=())
-        one = self._joined(asked, found.answers)
+        one = self._joined(asked, found)
         told = {"value": one.value, "shares": one.shares, "confidence": one.confidence}
         judged = _judged(asked, found, moment, **told, more=one.flags)
         if not judged["refused"]:
@@ -201,14 +213,17 @@ class Predictor:
         answers = [one for one in answers if one.time == newest]
         return _Found("former", answers, out, flags if answers else ())
 
-    def _joined(self, asked: choice.Question, answers: Sequence[Answer]) -> Joined:
-        """One answer of several, weighed by what has settled."""
-        models = [one.member.entry.id for one in answers]
-        shares = [one.shares for one in answers if one.shares is not None]
-        past = settled(self._store, models, asked.target, answers[0].time)
-        if past.empty and shares:
-            return alike(shares, models)
-        return joined(past, _rows(asked, answers), answers[0].member.asked)
+    def _joined(self, asked: choice.Question, found: _Found) -> Joined:
+        """One answer of several, weighed by what has settled.
+
+        A deployed model that is loaded and did not answer is one that failed at this bar.
+        """
+        members = [one.member for one in found.answers]
+        if found.origin == "deployed":
+            members = self._panel.shelf.loaded(asked.entries)
+        history = self._histories.of(asked, members)
+        said = {one.member.entry.id: one.said for one in found.answers}
+        return history.ask(asked.symbol, found.answers[0].time, said)
 
     def _by_rule(self, asked: choice.Question, found: _Found, at: pd.Timestamp) -> dict[str, Any]:
         """The rule's answer, or a refusal, where no model answers."""
@@ -235,24 +250,6 @@ def _moment(at: pd.Timestamp | None) -> pd.Timestamp:
     if not isinstance(at, pd.Timestamp) or at.tzinfo is None:
         raise ParamsError(f"at must be a Timestamp with a zone such as UTC, was {at!r}")
     return at.tz_convert("UTC")
-
-
-def _rows(asked: choice.Question, answers: Sequence[Answer]) -> pd.DataFrame:
-    """The newest predictions as a table of predictions, a row a model."""
-    shares = [np.full(3, np.nan) if one.shares is None else one.shares for one in answers]
-    time = answers[0].time.as_unit("ns")
-    keys = [(asked.symbol, time, str(one.member.entry.id)) for one in answers]
-    table = pd.DataFrame(np.array(shares), columns=PROBABILITIES)
-    table.index = pd.MultiIndex.from_tuples(keys, names=KEYS)
-    known = pd.Series(pd.NaT, index=table.index, dtype="datetime64[ns, UTC]")
-    return table.assign(
-        target=asked.target,
-        fold=1,
-        prediction=[one.value for one in answers],
-        confidence=table[PROBABILITIES].max(axis=1),
-        known_at=known,
-        actual=np.nan,
-    )
 
 
 def _judged(

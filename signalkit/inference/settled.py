@@ -1,46 +1,47 @@
-"""Settled predictions of deployed models, and what they make of the newest ones.
+"""What has settled of deployed models, kept warm, and what it makes of their newest predictions.
 
-Weights, disagreement and prediction sets are those of `training.combine`, `prediction_sets` and
-`prediction_intervals` on stored predictions whose outcome was known by the newest bar: the
-same functions that made them in validation. Only the newest `KEPT` of each model are read.
+The past of a model is what it predicted in the walk-forward of its study, as it carries it,
+followed by its stored predictions; where both have a bar, the walk-forward's row counts. One
+`training.Stream` a choice of models is told of it, by what is new in the store since the last
+call, so that weights, disagreement, sets and intervals have the bits of `training.combine`,
+`prediction_sets` and `prediction_intervals` on the whole table.
+
+The store writes a prediction once and settles it once: what was read is not read again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from signalkit.bars import interval_length
 from signalkit.errors import DataError, LeakError
+from signalkit.inference.choice import Question
 from signalkit.inference.results import SIDES, Flag
+from signalkit.inference.shelf import Member
 from signalkit.params import Params
 from signalkit.store import Store
-from signalkit.training import (
-    CLASSIFICATION_TARGETS,
-    ENSEMBLE,
-    PROBABILITIES,
-    combine,
-    pool,
-    prediction_intervals,
-    prediction_sets,
-)
-from signalkit.training.conformal import SETS
+from signalkit.training import CLASSIFICATION_TARGETS, Joint, Stream
 from signalkit.training.members import KEYS
-from signalkit.training.recipe import likeliest
 
-# newest settled predictions of each model
-KEPT = 1000
 # step of the quantile of conformal sets, at most, as in validation
 _RATE = 0.01
-_FEW = "too few stored predictions have settled for a prediction set; it comes with time"
-_READ = """SELECT symbol, prediction_timestamp AS time, CAST(model AS TEXT) AS model_id,
-    prediction_type AS target, prediction_value AS prediction, prediction_probabilities AS shares,
-    confidence_score AS confidence, known_at, actual_value AS actual
-    FROM ml_predictions WHERE model = ? AND prediction_type = ? AND actual_value IS NOT NULL
-    AND known_at IS NOT NULL ORDER BY prediction_timestamp DESC LIMIT ?"""
+# choices of models that are kept warm
+_KEPT = 16
+_FEW = "too few predictions have settled for a prediction set; it comes with time"
+_ROWS = """SELECT id, made_by, symbol, prediction_timestamp, prediction_value,
+    prediction_probabilities, known_at, actual_value FROM ml_predictions
+    WHERE {among} IN (SELECT value FROM json_each(:models)) AND id > :last
+    AND prediction_type = :target AND interval = :interval AND horizon = :horizon ORDER BY id"""
+# all of a model are found by its number; those that are new by theirs, which the + asks for
+_ALL, _NEW = (_ROWS.format(among=name) for name in ("made_by", "+made_by"))
+_SETTLED = """SELECT id, known_at, actual_value FROM ml_predictions
+    WHERE id IN (SELECT value FROM json_each(?)) AND known_at IS NOT NULL"""
+_BAR = "SELECT 1 FROM bars WHERE symbol = ? AND interval = ? AND source = ? AND time = ?"
 
 
 @dataclass(frozen=True)
@@ -57,118 +58,202 @@ class Joined:
     flags: tuple[Flag, ...] = ()
 
 
-def settled(store: Store, models: Sequence[int], target: str, before: pd.Timestamp) -> pd.DataFrame:
-    """Predictions of some models that had settled by a bar end, as a table of predictions."""
-    rows = [row for model in models for row in store.db.query(_READ, [model, target, KEPT])]
-    if not rows:
-        return pd.DataFrame()
-    table = _table(rows)
-    times = table.index.get_level_values("time")
-    return table[(times < before) & (table["known_at"] <= before)]
+def how(asked: Params) -> dict[str, object]:
+    """How the study of a model joins models, as `training.Stream` takes it."""
+    joins = asked.training.ensemble
+    return {
+        "method": joins.method,
+        "half_life": joins.half_life,
+        "coverage": asked.training.calibration.coverage,
+        # a miss is known a horizon late: many steps at once would swing
+        "rate": min(_RATE, 0.25 / asked.labeling.horizon),
+    }
 
 
-def _table(rows: list[dict]) -> pd.DataFrame:
-    """Rows of the database as a table of predictions."""
-    names = [*KEYS, "target", "prediction", "shares", "confidence", "known_at", "actual"]
-    found = pd.DataFrame(rows, columns=names)
-    for name in ("time", "known_at"):
-        found[name] = pd.to_datetime(found[name], utc=True, format="ISO8601").dt.as_unit("ns")
-    told = [json.loads(text) if text else {} for text in found.pop("shares")]
-    for column, side in zip(PROBABILITIES, SIDES, strict=True):
-        found[column] = np.array([one.get(side, np.nan) for one in told], dtype=float)
-    numbers = ["prediction", "confidence", "actual"]
-    return found.assign(fold=0).astype(dict.fromkeys(numbers, float)).set_index(KEYS)
-
-
-def alike(shares: Sequence[np.ndarray], models: Sequence[int]) -> Joined:
-    """One answer of several that weigh alike, the bits of `joined` without settled predictions.
+class History:
+    """The past of some models that answer one question.
 
     Parameters
     ----------
-    shares : sequence of arrays of shape (3,)
-        Each model's probabilities of -1, 0, 1.
-    models : sequence of int
-        Their numbers.
+    store : Store
+        Stored predictions and bars.
+    asked : Question
+        What is asked.
+    members : sequence of Member
+        Models in order of their numbers.
+    joins : mapping
+        From `how`.
     """
-    weights = np.full(len(shares), 1 / len(shares))
-    proba, sure, apart = pool([one[None] for one in shares], weights)
-    return Joined(
-        value=float(likeliest(proba)[0]),
-        shares=proba[0],
-        confidence=float(sure[0]),
-        disagreement=float(apart[0]),
-        weights=dict(zip(models, weights.tolist(), strict=True)),
-        sides=None,
-        interval=None,
-        flags=(Flag("few_settled", _FEW),),
-    )
+
+    def __init__(
+        self,
+        store: Store,
+        asked: Question,
+        members: Sequence[Member],
+        joins: Mapping[str, object],
+    ) -> None:
+        self._store, self._members, self._joins = store, list(members), dict(joins)
+        self._asked = {n: getattr(asked, n) for n in ("target", "interval", "horizon")}
+        self._classifies = asked.target in CLASSIFICATION_TARGETS
+        self._places = {str(member.entry.id): m for m, member in enumerate(members)}
+        self._stream = self._empty()
+        self._walked: set[tuple[str, str, int]] = set()
+        self._open: dict[int, tuple[str, int]] = {}
+        self._last, self._marker, self._walk = 0, None, (0, -1)
+        self._contradiction: str | None = None
+        self._noted(self._begin)
+
+    def _empty(self) -> Stream:
+        """A stream that was told nothing."""
+        return Stream(list(self._places), self._asked["target"], **self._joins)
+
+    def _noted(self, read: object) -> None:
+        """Read what is new; rows that contradict each other are noted, and none is used."""
+        if self._contradiction is not None:
+            return
+        try:
+            read()
+        except (DataError, LeakError) as cause:
+            self._contradiction = f"settled predictions cannot be used: {cause}"
+            self._stream = self._empty()
+
+    def _begin(self) -> None:
+        """Tell the stream of the walk-forward of each model."""
+        parts = {n: self._members[m].past for n, m in self._places.items()}
+        parts = {number: past for number, past in parts.items() if past is not None}
+        if not parts:
+            return
+        table = pd.concat(parts, names=["model_id"]).reorder_levels(KEYS)
+        cells = table.groupby(level=["symbol", "time"])
+        # a later study settles what was open in an earlier one, and counts its own folds
+        for name in ("known_at", "actual"):
+            table[name] = table[name].fillna(cells[name].transform("first"))
+        table["fold"] = cells["fold"].transform("first")
+        self._stream.extend(table)
+        times = pd.DatetimeIndex(table.index.get_level_values("time")).as_unit("ns").asi8
+        self._walk = int(times.max()), int(table["fold"].max())
+        keys = (table.index.get_level_values(name) for name in ("model_id", "symbol"))
+        self._walked = set(zip(*keys, times.tolist(), strict=True))
+
+    def fold(self, time: int) -> int:
+        """Fold of a bar after the walk-forward: one as long as those of the study, then the next.
+
+        A stacker is fitted again where one begins.
+        """
+        until, last = self._walk
+        if time <= until:
+            return last
+        bars = self._members[0].asked.validation.test
+        return (
+            last + 1 + (time - until - 1) // (bars * interval_length(self._asked["interval"]).value)
+        )
+
+    def _advance(self) -> None:
+        """Tell the stream of what is new in the store."""
+        (version,) = self._store.db.execute("PRAGMA data_version").fetchone()
+        marker = version, self._store.db.conn.total_changes
+        if marker == self._marker:
+            return
+        told = self._asked | {"models": json.dumps(list(self._places)), "last": self._last}
+        rows = self._store.db.execute(_NEW if self._last else _ALL, told).fetchall()
+        for number, made_by, symbol, time, value, shares, known, actual in rows:
+            self._last = number
+            if value is None or (made_by, symbol, time) in self._walked:
+                continue
+            said = np.full((len(self._places), 3 if self._classifies else 1), np.nan)
+            said[self._places[made_by]] = self._read(value, shares)
+            self._stream.put(symbol, time, said, fold=self.fold(time))
+            self._open[number] = symbol, time
+            if known is not None:
+                self._settle(number, known, actual)
+        if self._open:
+            asked = [json.dumps(list(self._open))]
+            for row in self._store.db.execute(_SETTLED, asked).fetchall():
+                self._settle(*row)
+        self._marker = marker
+
+    def _read(self, value: float, shares: str | None) -> float | list[float]:
+        """What a stored prediction says."""
+        if not self._classifies:
+            return value
+        told = json.loads(shares) if shares else {}
+        return [told.get(side, np.nan) for side in SIDES]
+
+    def _settle(self, number: int, known: int, actual: float) -> None:
+        """Tell the stream of an outcome."""
+        self._stream.settle(*self._open.pop(number), known_at=known, actual=actual)
+
+    def ask(self, symbol: str, time: pd.Timestamp, said: Mapping[int, np.ndarray]) -> Joined:
+        """One answer of several.
+
+        Parameters
+        ----------
+        symbol, time : str, Timestamp
+            The newest bar.
+        said : mapping of int to array
+            Probabilities of -1, 0, 1, or the number in an array of one, by number of the model.
+        """
+        self._noted(self._advance)
+        at = time.value
+        values = np.full((len(self._places), 3 if self._classifies else 1), np.nan)
+        for number, one in said.items():
+            values[self._places[str(number)]] = one
+        beside = [other for other in self._stream.symbols if self._has(other, symbol, at)]
+        found = self._stream.ask(symbol, at, values, fold=self.fold(at), beside=beside)
+        return self._joined(found, list(said))
+
+    def _has(self, other: str, symbol: str, time: int) -> bool:
+        """Whether another symbol has a bar at a time, and so is predicted there too."""
+        if other == symbol:
+            return False
+        series = (other, self._asked["interval"], self._members[0].source, time)
+        return self._store.db.execute(_BAR, series).fetchone() is not None
+
+    def _joined(self, found: Joint, answered: list[int]) -> Joined:
+        """An answer with weights of those that answered, and what says that it is not whole."""
+        own = {n: found.weights[self._places[str(n)]] for n in answered}
+        whole = 1.0 if len(own) == len(self._places) else sum(own.values())
+        sides, interval = _held(found)
+        flags = () if sides or interval else (Flag("few_settled", _FEW),)
+        if self._contradiction is not None:
+            flags = (*flags, Flag("settled_unusable", self._contradiction))
+        return Joined(
+            value=found.value,
+            shares=found.shares,
+            confidence=found.confidence,
+            disagreement=found.disagreement,
+            weights={number: float(weight / whole) for number, weight in own.items()},
+            sides=sides,
+            interval=interval,
+            flags=flags,
+        )
 
 
-def joined(
-    past: pd.DataFrame,
-    newest: pd.DataFrame,
-    asked: Params,
-) -> Joined:
-    """One answer of several.
-
-    Parameters
-    ----------
-    past : DataFrame indexed by (symbol, time, model_id)
-        Settled predictions, from `settled`.
-    newest : DataFrame indexed as `past`
-        One row a model, of one symbol and time, without an outcome.
-    asked : Params
-        How the study of the first model joins models.
-
-    Returns
-    -------
-    Joined
-        Weighed alike, with a flag, where the settled predictions cannot be used.
-    """
-    try:
-        return _joined(past, newest, asked)
-    except (DataError, LeakError) as cause:
-        alone = _joined(past.iloc[:0], newest, asked)
-        told = Flag("settled_unusable", f"stored predictions cannot be used: {cause}")
-        return Joined(**(vars(alone) | {"flags": (*alone.flags, told)}))
-
-
-def _joined(past: pd.DataFrame, newest: pd.DataFrame, asked: Params) -> Joined:
-    """One answer of several, weighed by what has settled."""
-    how, names = asked.training.ensemble, list(newest.index.get_level_values("model_id"))
-    table = pd.concat([past, newest]) if len(past) else newest
-    found = combine(table, names, method=how.method, half_life=how.half_life)
-    place = newest.index[0][:2]
-    mine = found.predictions.loc[(*place, ENSEMBLE)]
-    classifies = mine["target"] in CLASSIFICATION_TARGETS
-    weights = found.weights.loc[place[1]].to_dict()
-    sides, interval = _held(found.predictions, place, asked, classifies=classifies)
-    few = () if sides or interval else (Flag("few_settled", _FEW),)
-    return Joined(
-        value=float(mine["prediction"]),
-        shares=mine[PROBABILITIES].to_numpy(dtype=float) if classifies else None,
-        confidence=float(mine["confidence"]) if classifies else None,
-        disagreement=float(found.disagreement.loc[place]),
-        weights={int(name): float(weight) for name, weight in weights.items()},
-        sides=sides,
-        interval=interval,
-        flags=few,
-    )
-
-
-def _held(
-    predictions: pd.DataFrame, place: tuple, asked: Params, *, classifies: bool
-) -> tuple[tuple[str, ...] | None, tuple[float, float] | None]:
+def _held(found: Joint) -> tuple[tuple[str, ...] | None, tuple[float, float] | None]:
     """Sides, or low and high, that hold as often as the study asks; None while too few settled."""
-    mine = predictions.xs(ENSEMBLE, level="model_id")
-    mine = mine[mine["prediction"].notna()]
-    if len(mine) < 2:
+    if not np.isfinite(found.threshold):
         return None, None
-    rate = min(_RATE, 0.25 / asked.labeling.horizon)
-    make = prediction_sets if classifies else prediction_intervals
-    row = make(mine, coverage=asked.training.calibration.coverage, rate=rate).loc[place]
-    if not classifies:
-        found = float(row["low"]), float(row["high"])
-        return None, found if np.isfinite(found).all() else None
-    taken = tuple(side for side, name in zip(SIDES, SETS, strict=True) if row[name])
-    return (taken if np.isfinite(row["threshold"]) else None), None
+    if found.taken is None:
+        return None, (found.low, found.high)
+    return tuple(s for s, inside in zip(SIDES, found.taken, strict=True) if inside), None
+
+
+class Histories:
+    """The pasts of the choices of models that were last asked."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._held: dict[tuple, History] = {}
+
+    def of(self, asked: Question, members: Sequence[Member]) -> History:
+        """The past of some models, the best first, whose study says how they are joined."""
+        joins, mine = how(members[0].asked), sorted(members, key=lambda one: one.entry.id)
+        sealed = tuple((one.entry.id, one.entry.sha256) for one in mine)
+        key = (asked.target, asked.interval, asked.horizon, sealed, *joins.values())
+        found = self._held.pop(key, None)
+        if found is None:
+            found = History(self._store, asked, mine, joins)
+        self._held[key] = found  # the last asked is the last in order
+        while len(self._held) > _KEPT:
+            del self._held[next(iter(self._held))]
+        return found

@@ -131,6 +131,11 @@ class Stream:
         self._late = self._changed = False
 
     @property
+    def symbols(self) -> list[str]:
+        """Symbols of the rows told so far."""
+        return self._rows.symbols
+
+    @property
     def _passed(self) -> int:
         """The newest time that is done with, before any that is only asked about."""
         done = self._clock.n if self._open is None else self._open[2].times

@@ -82,7 +82,7 @@ class Rows:
         self.time, self.known = Grown(np.int64), Grown(np.int64)
         self.at, self.due = Grown(np.int64), Grown(np.int64)
         self.fold, self._code = Grown(np.int64), Grown(np.int64)
-        self._names: list[str] = []
+        self.symbols: list[str] = []
         self._places: dict[tuple[str, int], int] = {}
         self._rank = np.empty(0, dtype=np.int64)
 
@@ -92,16 +92,16 @@ class Rows:
 
     def symbol(self, row: int) -> str:
         """Symbol of a row."""
-        return self._names[self._code.view[row]]
+        return self.symbols[self._code.view[row]]
 
     def add(self, symbol: str, time: int, said: np.ndarray, fold: int) -> int:
         """A row more; its number."""
-        if symbol not in self._names:
-            self._names.append(symbol)
-            self._rank = np.argsort(np.argsort(self._names))
+        if symbol not in self.symbols:
+            self.symbols.append(symbol)
+            self._rank = np.argsort(np.argsort(self.symbols))
         row = self._places[symbol, time] = self.time.n
         told = {self.values: said, self.time: time, self.fold: fold, self.known: NEVER}
-        told |= {self._code: self._names.index(symbol), self.at: -1, self.due: NEVER}
+        told |= {self._code: self.symbols.index(symbol), self.at: -1, self.due: NEVER}
         for column in (self.mixed, self.apart, self.actual, self.count):
             told[column] = np.nan
         for column, value in told.items():
@@ -126,4 +126,4 @@ class Rows:
         """Rows of each symbol, in the order in which they are given."""
         codes = self._code.view[rows]
         for code in np.unique(codes).tolist():
-            yield self._names[code], rows[codes == code]
+            yield self.symbols[code], rows[codes == code]

@@ -4,8 +4,14 @@ import pytest
 
 from signalkit.errors import ParamsError
 from signalkit.inference.choice import bars_ahead, former, ordered, question
+from signalkit.inference.shelf import Shelf
 
 HOURS = 120
+
+
+def deployed(store):
+    """What answers now."""
+    return Shelf(store).deployed()
 
 
 @pytest.mark.parametrize(
@@ -56,6 +62,6 @@ def test_models_on_bars_of_two_intervals_must_be_told_apart(store):
     one = next(m for m in store.models.list() if m.status == "deployed")
     store.db["ml_models"].update(one.id, {"interval": "1h", "prediction_horizon": HOURS})
     with pytest.raises(ParamsError, match="models on 1d and 1h bars predict"):
-        question(store, "SP500", HOURS, "signal_direction")
-    found = question(store, "SP500", HOURS, "signal_direction", interval="1h")
+        question(deployed(store), "SP500", HOURS, "signal_direction")
+    found = question(deployed(store), "SP500", HOURS, "signal_direction", interval="1h")
     assert ([m.id for m in found.entries], found.horizon) == ([one.id], HOURS)
