@@ -95,7 +95,7 @@ class Panel:
             warm = self._streams.warm(member, symbol)
             warm.advance(at)
             code = "not_asked"
-            return _answer(member, warm.frame(), warm.missing())
+            return _answer(member, *warm.newest())
         except _Refused as refused:
             return _left(entry, refused.code, str(refused))
         except failures() as cause:

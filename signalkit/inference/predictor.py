@@ -27,7 +27,7 @@ from signalkit.inference.results import (
     Vote,
 )
 from signalkit.inference.settled import Histories, Joined
-from signalkit.store import Store
+from signalkit.store import Registered, Store
 
 _DAY = 24.0
 
@@ -68,6 +68,8 @@ class Predictor:
         self._store = store
         self._panel, self._histories = Panel(store), Histories(store)
         self._lock = threading.RLock()
+        self._deployed: list[Registered] = []
+        self._questions: dict[tuple, choice.Question] = {}
 
     def predict_signal_direction(
         self, symbol: str, prediction_horizon_hours: float = _DAY, **how: Any
@@ -137,7 +139,13 @@ class Predictor:
     ) -> choice.Question:
         """What is asked, and the deployed models that answer."""
         deployed = self._panel.shelf.deployed()
-        return choice.question(deployed, symbol, hours, target, interval=interval)
+        if deployed is not self._deployed:
+            self._deployed, self._questions = deployed, {}
+        key = (symbol, hours, target, interval)
+        if key not in self._questions:
+            found = choice.question(deployed, symbol, hours, target, interval=interval)
+            self._questions[key] = found
+        return self._questions[key]
 
     def _alone(self, asked: choice.Question, moment: pd.Timestamp) -> Prediction:
         """The answer of the best model that has one."""

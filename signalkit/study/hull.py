@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -54,8 +55,13 @@ class Hull:
 
     def outside(self, row: np.ndarray) -> list[str]:
         """Columns whose value in a row of shape (n_columns,) is outside; NaN is not."""
-        out = (row < np.array(self.low)) | (row > np.array(self.high))
+        out = (row < self._bounds[0]) | (row > self._bounds[1])
         return [self.columns[place] for place in np.flatnonzero(out)]
+
+    @cached_property
+    def _bounds(self) -> np.ndarray:
+        """The ranges, shape (2, n_columns)."""
+        return np.array([self.low, self.high])
 
     def content(self) -> bytes:
         """The hull as the file that is kept beside a model."""

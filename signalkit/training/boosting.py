@@ -131,6 +131,8 @@ class XGBoost(_Booster):
     """XGBoost with histogram trees."""
 
     model_type = "XGBOOST"
+    # the booster that was last told its threads, and how many
+    _used: tuple[Any, int] = (None, 0)
 
     def _fit(
         self,
@@ -225,9 +227,18 @@ class XGBoost(_Booster):
 
     def _scores(self, features: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
         matrix = self._matrix(features, rows)
-        # a booster keeps the number of threads that it was fitted with, in another process too
-        self.booster.set_param({"nthread": _threads(matrix.size)})
+        self._use(_threads(matrix.size))
         return self._shaped(self.booster.inplace_predict(matrix, validate_features=False))
+
+    def _use(self, threads: int) -> None:
+        """Let the booster have some threads.
+
+        It keeps those that it was fitted with, in another process too, and configures itself
+        anew whenever it is told, at twice the cost of a row.
+        """
+        if self._used != (self.booster, threads):
+            self.booster.set_param({"nthread": threads})
+            self._used = self.booster, threads
 
     def _gain(self) -> np.ndarray:
         gain = self.booster.get_score(importance_type="total_gain")
