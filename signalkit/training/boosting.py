@@ -131,8 +131,7 @@ class XGBoost(_Booster):
     """XGBoost with histogram trees."""
 
     model_type = "XGBOOST"
-    # the booster that was last told its threads, and how many
-    _used: tuple[Any, int] = (None, 0)
+    _told: tuple[Any, int] = (None, 0)
 
     def _fit(
         self,
@@ -227,18 +226,13 @@ class XGBoost(_Booster):
 
     def _scores(self, features: pd.DataFrame, rows: np.ndarray) -> np.ndarray:
         matrix = self._matrix(features, rows)
-        self._use(_threads(matrix.size))
+        # a booster keeps the number of threads that it was fitted with, in another process too;
+        # it is told once: telling it takes as long as a row
+        told = self.booster, _threads(matrix.size)
+        if self._told != told:
+            self.booster.set_param({"nthread": told[1]})
+            self._told = told
         return self._shaped(self.booster.inplace_predict(matrix, validate_features=False))
-
-    def _use(self, threads: int) -> None:
-        """Let the booster have some threads.
-
-        It keeps those that it was fitted with, in another process too, and configures itself
-        anew whenever it is told, at twice the cost of a row.
-        """
-        if self._used != (self.booster, threads):
-            self.booster.set_param({"nthread": threads})
-            self._used = self.booster, threads
 
     def _gain(self) -> np.ndarray:
         gain = self.booster.get_score(importance_type="total_gain")

@@ -197,6 +197,8 @@ class Network:
         self.shape = shape
         self.lock = threading.Lock()
         self._net = untrained(shape, 0)
+        # the weights that it answers with; while it learns they are nobody's
+        self._taken: list[np.ndarray] | None = None
         kind = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         loss = kind if classifies else keras.losses.MeanSquaredError()
         # JAX runs step by step without it; elsewhere it moves the numbers and pays late
@@ -206,7 +208,7 @@ class Network:
 
     def begin(self, seed: int, learning_rate: float) -> None:
         """Fresh weights, optimiser and dropout: nothing of an earlier fit is left."""
-        keras = library()
+        keras, self._taken = library(), None
         self._net.set_weights(untrained(self.shape, seed).get_weights())
         for held in self._net.optimizer.variables:
             held.assign(keras.ops.zeros(held.shape, held.dtype))
@@ -224,6 +226,7 @@ class Network:
         size: int,
     ) -> float:
         """Learn from one batch, filled up to its size by what weighs nothing; its mean loss."""
+        self._taken = None
         # the library divides by the size
         share = weight * np.float32(size / len(weight))
         *bars, answers, share = (_filled(part, size) for part in (*windows, answers, share))
@@ -236,7 +239,9 @@ class Network:
 
     def take(self, weights: list[np.ndarray]) -> None:
         """Answer with some weights from now on."""
-        self._net.set_weights(weights)
+        if self._taken is not weights:
+            self._net.set_weights(weights)
+            self._taken = weights
 
     def answers(self, bars: np.ndarray, before: np.ndarray) -> np.ndarray:
         """Answers to at most `ASKED` windows, shape (n, outputs)."""

@@ -152,8 +152,7 @@ def test_a_model_that_does_not_answer_has_failed_at_this_bar_and_keeps_its_past(
     both = warm.get_ensemble_prediction("SP500", HOURS, at=times[249])
     better = next(m for m in deployed(store) if m.model_type == "XGBOOST")
     member = warm._panel.shelf.member(better)
-    for bound in (member.hull.low, member.hull.high):
-        bound[:] = [1e9] * len(bound)
+    member.hull._bounds[:] = 1e9
     alone = warm.get_ensemble_prediction("SP500", HOURS, at=times[250])
     assert [one.code for one in alone.left_out] == ["outside_hull"]
     assert [(vote.model_type, vote.weight) for vote in alone.votes] == [("LIGHTGBM", 1.0)]
