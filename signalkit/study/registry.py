@@ -24,6 +24,7 @@ from signalkit.training import KEPT, PROBABILITIES
 from signalkit.training.recipe import RECIPE
 
 if TYPE_CHECKING:
+    from signalkit.store import Store
     from signalkit.study.study import Study
 
 COLUMNS = ["target", "fold", "prediction", *PROBABILITIES, "confidence", "known_at", "actual"]
@@ -57,38 +58,82 @@ def register(
         Number in the registry, by model.
     """
     made = study.artifact("training")
-    table, asked = made.table("models"), study.params
-    names = [str(name) for name in made.about["files"]]
+    table, names = made.table("models"), [str(name) for name in made.about["files"]]
     numbers = {}
-    for model in asked.training.models:
+    for model in study.params.training.models:
         mine = [name for name in names if name.startswith(f"{model}.")]
         files = {name.removeprefix(f"{model}."): made.path(name).read_bytes() for name in mine}
-        files[STUDY] = json.dumps(asked.model_dump(mode="json"), sort_keys=True).encode()
-        metrics, row = _scores(scores, model), table.loc[model]
-        name, columns = f"{asked.study_name}.{model}", json.loads(files[RECIPE])["columns"]
-        files[HULL] = Hull.of(study.features()[columns], row["from"], row["to"]).content()
-        own = {"training": made.identity, "name": name, "scores": sorted(metrics.items())}
-        own |= {"hull": sha256(files[HULL]).hexdigest()}
-        if predictions is not None:
-            files[PAST] = _content(predictions.xs(model, level="model_id"))
-            own |= {"past": sha256(files[PAST]).hexdigest()}
-        numbers[model] = study.store.models.register(
-            name=name,
-            identity=digest(own),
-            model_type=model,
-            target_variable=asked.labeling.target,
-            prediction_horizon=asked.labeling.horizon,
-            features_used=columns,
-            params=asked.training.settings(model),
-            files=files,
-            metrics=metrics,
-            study=asked.study_name,
-            symbols=asked.collection.symbols,
-            interval=asked.collection.interval,
-            trained_from=row["from"],
-            trained_to=row["to"],
+        past = None if predictions is None else predictions.xs(model, level="model_id")
+        numbers[model] = enter(
+            study,
+            study.store,
+            model,
+            files,
+            window=(table.at[model, "from"], table.at[model, "to"]),
+            made=made.identity,
+            metrics=_scores(scores, model),
+            past=past,
         )
     return numbers
+
+
+def enter(
+    study: Study,
+    store: Store,
+    model: str,
+    files: dict[str, bytes],
+    *,
+    window: tuple[pd.Timestamp, pd.Timestamp],
+    made: str,
+    metrics: Mapping[str, float],
+    past: pd.DataFrame | None,
+) -> int:
+    """Enter one trained model of a study into a store; returns its number.
+
+    Parameters
+    ----------
+    study : Study
+        Whose model it is.
+    store : Store
+        Where it is entered.
+    model : str
+        Model type.
+    files : dict of str to bytes
+        What `Trained.files` gave.
+    window : tuple of Timestamp
+        First and last bar end that it was trained on.
+    made : str
+        Identity of what it was made by.
+    metrics : mapping of str to float
+        Its scores out of sample, by their names in the database; empty where it has none.
+    past : DataFrame indexed by (symbol, time), optional
+        Its predictions out of sample.
+    """
+    asked = study.params
+    name, columns = f"{asked.study_name}.{model}", json.loads(files[RECIPE])["columns"]
+    hull = Hull.of(study.features()[columns], *window).content()
+    kept = {STUDY: json.dumps(asked.model_dump(mode="json"), sort_keys=True).encode(), HULL: hull}
+    own = {"training": made, "name": name, "scores": sorted(metrics.items())}
+    own |= {"hull": sha256(hull).hexdigest()}
+    if past is not None:
+        kept[PAST] = _content(past)
+        own |= {"past": sha256(kept[PAST]).hexdigest()}
+    return store.models.register(
+        name=name,
+        identity=digest(own),
+        model_type=model,
+        target_variable=asked.labeling.target,
+        prediction_horizon=asked.labeling.horizon,
+        features_used=columns,
+        params=asked.training.settings(model),
+        files=files | kept,
+        metrics=dict(metrics),
+        study=asked.study_name,
+        symbols=asked.collection.symbols,
+        interval=asked.collection.interval,
+        trained_from=window[0],
+        trained_to=window[1],
+    )
 
 
 def _content(past: pd.DataFrame) -> bytes:
