@@ -3,5 +3,6 @@
 from signalkit.live.collecting import Collecting
 from signalkit.live.follow import follow
 from signalkit.live.loop import Loop, Step, tick
+from signalkit.live.replay import Replay, replay
 
-__all__ = ["Collecting", "Loop", "Step", "follow", "tick"]
+__all__ = ["Collecting", "Loop", "Replay", "Step", "follow", "replay", "tick"]
