@@ -41,7 +41,8 @@ _ROWS = """SELECT id, made_by, symbol, prediction_timestamp, prediction_value,
 _ALL, _NEW = (_ROWS.format(among=name) for name in ("made_by", "+made_by"))
 _SETTLED = """SELECT id, known_at, actual_value FROM ml_predictions
     WHERE id IN (SELECT value FROM json_each(?)) AND known_at IS NOT NULL"""
-_BAR = "SELECT 1 FROM bars WHERE symbol = ? AND interval = ? AND source = ? AND time = ?"
+_BESIDE = """SELECT symbol FROM bars WHERE symbol IN (SELECT value FROM json_each(?))
+    AND interval = ? AND source = ? AND time = ?"""
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ class History:
         self._store, self._members, self._joins = store, list(members), dict(joins)
         self._asked = {n: getattr(asked, n) for n in ("target", "interval", "horizon")}
         self._classifies = asked.target in CLASSIFICATION_TARGETS
+        bars = self._members[0].asked.validation.test
+        self._length = bars * interval_length(asked.interval).value
         self._places = {str(member.entry.id): m for m, member in enumerate(members)}
         self._stream = self._empty()
         self._walked: set[tuple[str, str, int]] = set()
@@ -143,10 +146,7 @@ class History:
         until, last = self._walk
         if time <= until:
             return last
-        bars = self._members[0].asked.validation.test
-        return (
-            last + 1 + (time - until - 1) // (bars * interval_length(self._asked["interval"]).value)
-        )
+        return last + 1 + (time - until - 1) // self._length
 
     def _advance(self) -> None:
         """Tell the stream of what is new in the store."""
@@ -156,21 +156,31 @@ class History:
             return
         told = self._asked | {"models": json.dumps(list(self._places)), "last": self._last}
         rows = self._store.db.execute(_NEW if self._last else _ALL, told).fetchall()
+        said: dict[tuple[str, int], np.ndarray] = {}
+        settled = []
         for number, made_by, symbol, time, value, shares, known, actual in rows:
-            self._last = number
-            if value is None or (made_by, symbol, time) in self._walked:
+            self._last, key = number, (symbol, time)
+            if value is None or (made_by, *key) in self._walked:
                 continue
-            said = np.full((len(self._places), 3 if self._classifies else 1), np.nan)
-            said[self._places[made_by]] = self._read(value, shares)
-            self._stream.put(symbol, time, said, fold=self.fold(time))
-            self._open[number] = symbol, time
+            if key not in said:
+                said[key] = self._nobody()
+            said[key][self._places[made_by]] = self._read(value, shares)
+            self._open[number] = key
             if known is not None:
-                self._settle(number, known, actual)
+                settled.append((number, known, actual))
+        for (symbol, time), values in said.items():
+            self._stream.put(symbol, time, values, fold=self.fold(time))
+        for row in settled:
+            self._settle(*row)
         if self._open:
             asked = [json.dumps(list(self._open))]
             for row in self._store.db.execute(_SETTLED, asked).fetchall():
                 self._settle(*row)
         self._marker = marker
+
+    def _nobody(self) -> np.ndarray:
+        """What models say of a bar before any has answered."""
+        return np.full((len(self._places), 3 if self._classifies else 1), np.nan)
 
     def _read(self, value: float, shares: str | None) -> float | list[float]:
         """What a stored prediction says."""
@@ -195,19 +205,21 @@ class History:
         """
         self._noted(self._advance)
         at = time.value
-        values = np.full((len(self._places), 3 if self._classifies else 1), np.nan)
+        values = self._nobody()
         for number, one in said.items():
             values[self._places[str(number)]] = one
-        beside = [other for other in self._stream.symbols if self._has(other, symbol, at)]
+        beside = self._beside(symbol, at)
         found = self._stream.ask(symbol, at, values, fold=self.fold(at), beside=beside)
         return self._joined(found, list(said))
 
-    def _has(self, other: str, symbol: str, time: int) -> bool:
-        """Whether another symbol has a bar at a time, and so is predicted there too."""
-        if other == symbol:
-            return False
-        series = (other, self._asked["interval"], self._members[0].source, time)
-        return self._store.db.execute(_BAR, series).fetchone() is not None
+    def _beside(self, symbol: str, time: int) -> list[str]:
+        """Other symbols that have a bar at a time, and so are predicted there too."""
+        others = [other for other in self._stream.symbols if other != symbol]
+        if not others:
+            return []
+        series = (self._asked["interval"], self._members[0].source, time)
+        rows = self._store.db.execute(_BESIDE, [json.dumps(others), *series]).fetchall()
+        return [other for (other,) in rows]
 
     def _joined(self, found: Joint, answered: list[int]) -> Joined:
         """An answer with weights of those that answered, and what says that it is not whole."""

@@ -115,10 +115,9 @@ class Warm:
             many bars the calendar has that the newest `RECENT` lack.
         """
         if self._told is None:
-            times = pd.DatetimeIndex(self._times[-len(self._rows) :], name="time")
-            rows = pd.DataFrame(
-                self._rows, index=times.tz_localize("UTC"), columns=self._columns, copy=False
-            )
+            times = self._times[-len(self._rows) :]
+            index = pd.DatetimeIndex(times, dtype="datetime64[ns, UTC]", name="time", copy=False)
+            rows = pd.DataFrame(self._rows, index=index, columns=self._columns, copy=False)
             missing = self.series.clock.missing(self._times[-RECENT:].astype(np.int64))
             self._told = rows, int(missing.sum())
         return self._told

@@ -95,6 +95,39 @@ def test_each_bar_has_the_bits_of_the_whole_table(how, numbers):
             assert_same(one, expected.loc[key], BOTH)
 
 
+def uneven(seed, *, numbers):
+    """Three symbols with bars of their own, labels known between bars, a member that comes late."""
+    rng = np.random.default_rng(seed)
+    first, second = world(seed, numbers=numbers, n=50), world(seed + 1, numbers=numbers, n=40)
+    second = second.rename(index={"A": "C", "B": "0"}, level="symbol")
+    apart = pd.to_timedelta(rng.integers(1, 90, 50), "min").to_numpy().cumsum()
+    parts = []
+    for table, minutes in ((first, 17), (second, 41)):
+        places = (table.index.get_level_values("time") - START) // pd.Timedelta(1, "h")
+        times = START + pd.to_timedelta(apart[places]) + pd.Timedelta(minutes, "min")
+        ahead = np.minimum(places + rng.integers(1, 9), 49)
+        known = START + pd.to_timedelta(apart[ahead]) + pd.Timedelta(minutes + 7, "min")
+        index = [table.index.get_level_values(0), times, table.index.get_level_values(2)]
+        moved = table.set_axis(pd.MultiIndex.from_arrays(index, names=table.index.names))
+        parts.append(moved.assign(known_at=known.where(table["actual"].notna().to_numpy())))
+    table = pd.concat(parts).sort_index()
+    times, models = (table.index.get_level_values(name) for name in ("time", "model_id"))
+    return table[(models != "TWO") | (times > times.min() + pd.Timedelta(9, "h"))]
+
+
+@pytest.mark.parametrize("numbers", [False, True], ids=["classes", "numbers"])
+@pytest.mark.parametrize("how", HOW[1:2] + HOW[3:], ids=["half-life", "stacking"])
+def test_symbols_with_bars_of_their_own_and_a_member_that_comes_late(how, numbers):
+    for seed in (11, 12, 13):
+        table = uneven(seed, numbers=numbers)
+        assert table.index.unique("symbol").tolist() == ["0", "A", "B", "C"]
+        expected = batch(table, BOTH, **how)
+        answers = fed(stream_of(table, BOTH, **how), table, BOTH)
+        assert len(answers) == len(expected)
+        for key, one in answers.items():
+            assert_same(one, expected.loc[key], BOTH)
+
+
 @pytest.mark.parametrize("how", HOW, ids=["for ever", "half-life", "mean", "stacking"])
 def test_a_table_told_at_once_gives_the_bits_of_one_told_bar_by_bar(how):
     table = world(7)
