@@ -1,0 +1,7 @@
+"""The dashboard under /ml/: its router is here."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+router = APIRouter()
