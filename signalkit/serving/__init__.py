@@ -6,6 +6,7 @@ the command imports it inside its verb.
 """
 
 from signalkit.serving.app import create
+from signalkit.serving.running import run
 from signalkit.serving.settings import Settings
 
-__all__ = ["Settings", "create"]
+__all__ = ["Settings", "create", "run"]

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from signalkit import __version__
 from signalkit.serving import api, dashboard, login, problems
+from signalkit.serving.admin import PREFIX, Admin
 from signalkit.serving.database import Database
 from signalkit.serving.security import Door, Guard
 from signalkit.serving.settings import Settings
@@ -20,6 +21,7 @@ from signalkit.serving.settings import Settings
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """What the server holds while it runs."""
     yield
+    app.state.admin.close()
     app.state.database.close()
 
 
@@ -58,8 +60,10 @@ def create(folder: Path, *, token: str, read_token: str | None = None, **options
     app.state.settings = settings
     app.state.database = Database(folder, seconds=settings.seconds)
     app.state.door = Door(settings)
+    app.state.admin = Admin(app.state.database)
     problems.install(app)
     app.add_middleware(Guard, door=app.state.door, seen=lambda scope, status, seconds: None)
     for part in (login, api, dashboard):
         app.include_router(part.router)
+    app.mount(PREFIX, app.state.admin)
     return app

@@ -20,6 +20,7 @@ HOME = "/ml/"
 _ENTRY = Path(__file__).parent / "entry"
 _PAGE = Template((_ENTRY / "login.html").read_text())
 _STYLE = (_ENTRY / "login.css").read_text()
+_ICON = (_ENTRY / "icon.svg").read_text()
 _OURS = re.compile(r"/(?![/\\])[A-Za-z0-9/_.~-]*")
 
 
@@ -72,6 +73,12 @@ async def log_in(request: Request) -> Response:
 def style() -> Response:
     """The style of the form."""
     return Response(_STYLE, media_type="text/css")
+
+
+@router.get("/favicon.ico")
+def icon() -> Response:
+    """The sign in the browser's tab."""
+    return Response(_ICON, media_type="image/svg+xml")
 
 
 @router.post("/logout")

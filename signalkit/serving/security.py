@@ -28,7 +28,7 @@ from signalkit.serving.problems import Problem, answer
 from signalkit.serving.settings import LOOPBACK, Settings, is_address, is_loopback
 from signalkit.serving.visits import READ, WRITE, Visitor, Visits, same
 
-PUBLIC = ("/healthz", "/readyz", "/login", "/login.css")
+PUBLIC = ("/healthz", "/readyz", "/login", "/login.css", "/favicon.ico")
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _LOG = logging.getLogger("signalkit.serving")
 _SCHEMES = ("bearer", "token")

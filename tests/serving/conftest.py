@@ -19,6 +19,7 @@ def serve(own_store):
     yield make
     for client in opened:
         client.close()
+        client.app.state.admin.close()
         client.app.state.database.close()
 
 
