@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from signalkit import __version__
-from signalkit.serving import api, dashboard, login, problems
+from signalkit.serving import api, dashboard, health, login, metrics, problems
 from signalkit.serving.admin import PREFIX, Admin
 from signalkit.serving.database import Database
 from signalkit.serving.security import Door, Guard
@@ -61,9 +61,11 @@ def create(folder: Path, *, token: str, read_token: str | None = None, **options
     app.state.database = Database(folder, seconds=settings.seconds)
     app.state.door = Door(settings)
     app.state.admin = Admin(app.state.database)
+    app.state.metrics = metrics.Metrics(app.state.database)
+    app.state.health = health.Health(app.state.database)
     problems.install(app)
-    app.add_middleware(Guard, door=app.state.door, seen=lambda scope, status, seconds: None)
-    for part in (login, api, dashboard):
+    app.add_middleware(Guard, door=app.state.door, seen=app.state.metrics.seen)
+    for part in (login, health, metrics, api, dashboard):
         app.include_router(part.router)
     app.mount(PREFIX, app.state.admin)
     return app

@@ -8,6 +8,8 @@ order, is better than in SQLite, which polls. In WAL mode readers wait for nobod
 
 from __future__ import annotations
 
+import math
+import os
 import queue
 import sqlite3
 import threading
@@ -50,7 +52,7 @@ class Database:
         self._opening = threading.Lock()
         self._writer_lock = threading.Lock()
         self._writer: Store | None = None
-        self._refused: tuple[float, StoreError | None] = -_TRY_AGAIN_SECONDS, None
+        self._refused: tuple[float, str | None] = -math.inf, None
         self._opened = False
 
     @property
@@ -76,34 +78,50 @@ class Database:
                 refused = self._open()
                 self._refused = time.monotonic(), refused
             if refused is not None:
-                raise refused
+                raise StoreError(refused)
 
-    def _open(self) -> StoreError | None:
+    def _open(self) -> str | None:
         """What keeps the database from being used; nothing where it can at least be read."""
         try:
             Store.open(self.folder).close()
         except StoreError as cause:
-            return None if self._fits() else cause
+            return None if self._fits() else str(cause)
         self._opened = True
         return None
 
     def _fits(self) -> bool:
         """Whether the database has this schema and can be read."""
-        with suppress(sqlite3.Error), closing(self._connect(write=False)) as connection:
+        with suppress(sqlite3.Error), closing(self._reader()) as connection:
             found = connection.execute("PRAGMA user_version").fetchone()[0]
             return found == len(MIGRATIONS)
         return False
 
-    def _connect(self, *, write: bool) -> sqlite3.Connection:
+    def _connect(self, mode: str) -> sqlite3.Connection:
         """A connection that any thread may use, one at a time."""
-        mode = "rw" if write else "ro"
-        name = f"{self.file.absolute().as_uri()}?mode={mode}"
+        name = f"{self.file.absolute().as_uri()}?{mode}"
         return sqlite3.connect(name, uri=True, timeout=_WAIT_SECONDS, check_same_thread=False)
+
+    def _reader(self) -> sqlite3.Connection:
+        """A connection that cannot write.
+
+        SQLite needs a file of its own beside a database in WAL mode. Where the folder takes
+        none and nothing waits in the log, the file is read as one that nobody changes.
+        """
+        connection = self._connect("mode=ro")
+        try:
+            connection.execute("PRAGMA schema_version")
+        except sqlite3.OperationalError:
+            connection.close()
+            log = self.file.with_name(f"{self.file.name}-wal")
+            if os.access(self.folder, os.W_OK) or (log.exists() and log.stat().st_size):
+                raise
+            connection = self._connect("immutable=1")
+        return connection
 
     def _store(self, *, write: bool) -> Store:
         """The store over a new connection."""
         try:
-            return Store(self.folder, Tables(self._connect(write=write)))
+            return Store(self.folder, Tables(self._connect("mode=rw") if write else self._reader()))
         except sqlite3.Error as cause:
             raise StoreError(f"{self.file} cannot be opened ({cause})") from None
 

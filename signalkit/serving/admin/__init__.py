@@ -79,6 +79,8 @@ class Admin:
         The store whose file is shown; Datasette has connections of its own, which cannot write.
     """
 
+    prefix = f"{PREFIX}/"
+
     def __init__(self, database: Database) -> None:
         self._database = database
         self._policy = content_policy()
