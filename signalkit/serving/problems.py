@@ -25,6 +25,7 @@ from signalkit.errors import (
     SourceError,
     StoreError,
 )
+from signalkit.serving.headers import SAFE
 
 JSON = "application/problem+json"
 _LOG = logging.getLogger("signalkit.serving")
@@ -123,8 +124,10 @@ def _database(request: Request, found: sqlite3.Error) -> Response:
 
 
 def _broken(request: Request, found: Exception) -> Response:
-    """A fault of ours."""
-    return answer(_logged(found, 500, "the server has a fault"), request.url.path)
+    """A fault of ours; it is answered outside the guard, which adds safe headers to the rest."""
+    told = answer(_logged(found, 500, "the server has a fault"), request.url.path)
+    told.headers.update(SAFE)
+    return told
 
 
 def _logged(found: Exception, status: int, words: str) -> Problem:
