@@ -44,6 +44,20 @@ class Patient(H11Protocol):
         super().data_received(data)
         self._wait()
 
+    def on_response_complete(self) -> None:
+        """Wait for the head of the next request."""
+        super().on_response_complete()
+        self._wait()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse bytes that are no request; where they end a body, who reads it is told so."""
+        if self.cycle is None or self.cycle.response_complete:
+            super().send_400_response(msg)
+            return
+        self.cycle.disconnected = True
+        self.cycle.message_event.set()
+        self.transport.close()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""
         super().connection_lost(exc)

@@ -242,8 +242,13 @@ def _check_kind(path: str, headers: Headers, body: bytes) -> None:
 
 def _refusal(scope: Scope, refused: Problem) -> Response:
     """A refusal as an answer: to a browser that asks for a page without a visit, the log in."""
-    wants_page = "text/html" in Headers(scope=scope).get("accept", "")
+    headers = Headers(scope=scope)
+    unread = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    wants_page = "text/html" in headers.get("accept", "")
     on_page = scope["path"] == "/" or scope["path"].startswith(("/ml/", "/admin/"))
     if refused.status_code == 401 and wants_page and on_page and scope["method"] == "GET":
         return RedirectResponse(f"/login?next={quote(scope['path'])}", 303)
-    return answer(refused, scope["path"])
+    told = answer(refused, scope["path"])
+    if unread:  # nobody will read the rest of a body that was refused
+        told.headers["connection"] = "close"
+    return told

@@ -33,6 +33,11 @@ _THEIRS = Path(library.__file__).parent / "templates"
 # pages that this server shows; styles of their heads depend on columns and are left out
 _PAGES = ("base", "table", "row", "_close_open_menus")
 _STATIC = ("/-/static/app.css", "/-/static/table.js")
+# what Datasette reads beside columns; others of its names take SQL, JSON or limits
+_READ = re.compile(
+    r"_(sort|sort_desc|sort_by_desc|size|next|facet|facet_array|facet_date|shape|search|col|nocol"
+    r"|labels|nl|dl|show_hidden|filter_(column|op|value)(_[0-9]{1,3})?)"
+)
 _SETTINGS = {
     "base_url": f"{PREFIX}/",
     "default_allow_sql": False,
@@ -86,10 +91,12 @@ class Admin:
         self._policy = content_policy()
         self._pages: ASGIApp | None = None
         self._datasette: Datasette | None = None
+        self._columns: dict[str, set[str]] = {}
 
     def _open(self) -> ASGIApp:
         """Datasette over the file, once that is there."""
-        self._database.prepare()
+        with self._database.reading() as store:
+            self._columns = {t.name: {c.name for c in t.columns} for t in store.db.tables}
         cells.install()
         self._datasette = Datasette(
             files=[str(self._database.file)],
@@ -123,11 +130,16 @@ class Admin:
         if path == "/-/admin.css":
             await Response(_STYLE, media_type="text/css")(scope, receive, send)
             return
-        _check(path, scope["query_string"])
+        asked = _asked(path, scope["query_string"])
         if self._pages is None:
             self._pages = await run_in_threadpool(self._open)
+        columns = self._columns.get(path.split("/")[-1].partition(".")[0])
+        if columns is not None:
+            _check_columns(asked, columns)
         raw = scope.get("raw_path", scope["path"].encode()).removeprefix(PREFIX.encode())
-        inner = dict(scope) | {"path": path, "raw_path": raw, "root_path": ""}
+        # no token, no cookie: Datasette needs to know nobody
+        headers = [(name, value) for name, value in scope["headers"] if name == b"host"]
+        inner = dict(scope) | {"path": path, "raw_path": raw, "root_path": "", "headers": headers}
         await self._pages(inner, receive, self._sending(send))
 
     def _sending(self, send: Send) -> Send:
@@ -135,6 +147,7 @@ class Admin:
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
+                message["headers"] = [(n.lower(), value) for n, value in message["headers"]]
                 headers = MutableHeaders(scope=message)
                 headers["content-security-policy"] = self._policy
                 headers["cache-control"] = "no-store"
@@ -143,20 +156,38 @@ class Admin:
         return sending
 
 
-def _check(path: str, query: bytes) -> None:
-    """Refuse what is no page of the one database, and what Datasette fails at.
+def _asked(path: str, query: bytes) -> list[tuple[str, str]]:
+    """What a query says, of a page that is there.
 
     Raises
     ------
     Problem
-        If so.
+        If it is no page of the one database, or asks for what is not read here.
     """
     name = path.split("/")[1].partition(".")[0]
     if path not in _STATIC and name != cells.DATABASE:
         raise Problem(404, "the admin has no such page")
     try:
-        asked = parse_qsl(query.decode("ascii"), errors="strict", max_num_fields=64)
+        asked = parse_qsl(query.decode("ascii"), True, errors="strict", max_num_fields=64)
     except ValueError:
         raise Problem(400, "the query is no text, or has more than 64 parts") from None
-    if any("\0" in name + value for name, value in asked):
-        raise Problem(400, "the query has a character that no query has")
+    for name, value in asked:
+        if name.startswith("_") and not _READ.fullmatch(name):
+            raise Problem(400, f"the admin reads no {name[:40]}")
+        if "\0" in name + value:
+            raise Problem(400, f"{name[:40]} has a character that it never has")
+    return asked
+
+
+def _check_columns(asked: list[tuple[str, str]], columns: set[str]) -> None:
+    """Refuse filters and facets by what is no column; Datasette leaves work undone over them.
+
+    Raises
+    ------
+    Problem
+        If there is one.
+    """
+    for name, value in asked:
+        meant = value if name.startswith("_facet") else name.partition("__")[0]
+        if meant not in columns and (name.startswith("_facet") or not name.startswith("_")):
+            raise Problem(400, f"{meant[:40]!r} is no column of this table")
