@@ -1,6 +1,7 @@
 """Who may come in, from where, and what it may do."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -325,3 +326,12 @@ def test_every_answer_carries_safe_headers(write, stranger):
         assert headers["cross-origin-opener-policy"] == "same-origin"
         assert headers["cross-origin-resource-policy"] == "same-origin"
         assert headers["referrer-policy"] == "same-origin"
+
+
+def test_every_test_that_the_page_of_threats_names_is_there():
+    root = Path(__file__).parents[2]
+    named = set(re.findall(r"`(test_\w+)`", (root / "docs" / "serving.md").read_text()))
+    files = [*(root / "tests" / "serving").glob("*.py"), *(root / "tests" / "browser").glob("*.py")]
+    there = {name for f in files for name in re.findall(r"^def (test_\w+)", f.read_text(), re.M)}
+    assert len(named) > 10
+    assert named <= there
