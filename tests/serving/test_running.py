@@ -103,7 +103,9 @@ def test_a_token_that_was_given_is_not_printed(server):
     assert TOKEN not in server.said()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.certify)]
+)
 def test_a_signal_ends_it_within_seconds_though_a_stream_is_open(own, number):
     token = re.fullmatch(r"http://127\.0\.0\.1:\d+/login\?token=([\w-]{43})", own.link)[1]
     headers = {"authorization": f"Bearer {token}"}
