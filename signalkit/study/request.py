@@ -1,15 +1,23 @@
-"""A study from the words of the command line: which bars are stored, and what fits into them."""
+"""A study from the words of the command line: which bars are stored, and what fits into them.
+
+What a model may read is asked here too: a feature that was switched off is left out of whatever
+is trained from now on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from signalkit import features, params
 from signalkit.bars import interval_length
-from signalkit.errors import DataError, ParamsError
-from signalkit.store import Store
+from signalkit.errors import DataError, ParamsError, StoreError
+from signalkit.store import Registered, Store
+from signalkit.study.inputs import stored_as
+from signalkit.study.registry import STUDY
 
 if TYPE_CHECKING:
     from signalkit.study.study import Study
@@ -18,6 +26,8 @@ if TYPE_CHECKING:
 _FOLDS = 5
 # a holdout begins before the bars end, and the newest bar is all of it
 _SECOND = pd.Timedelta(1, "s")
+# sources that a study reads whole: what comes after its holdout began is not the future
+_WHOLE = ("sample", "files", "simulator")
 # days; no bars go further back, and no clock
 _CENTURY = 36_500
 
@@ -56,12 +66,14 @@ def sections(
     -------
     dict
         Sections for `Study.open`. The training window grows with time, so that the model that is
-        kept has seen all of it; the newest bar is held out.
+        kept has seen all of it; the newest bar is held out. Features that were switched off are
+        left out.
 
     Raises
     ------
     ParamsError
-        If the horizon is no whole number of bars, or a number is not above 0 or over a century.
+        If the horizon is no whole number of bars, a number is not above 0 or over a century, or
+        every feature is switched off.
     DataError
         If bars of a symbol are not stored, or several sources have them.
     """
@@ -81,6 +93,7 @@ def sections(
             "start": f"{start:%Y-%m-%dT%H:%M:%S}",
             "end": f"{last + _SECOND:%Y-%m-%dT%H:%M:%S}",
         },
+        "features": enabled(store, {}),
         "labeling": {"target": target, "horizon": horizon},
         "training": {"models": [model_type]},
         "validation": {
@@ -91,6 +104,70 @@ def sections(
             "holdout_from": f"{last:%Y-%m-%dT%H:%M:%S}",
         },
     }
+
+
+def again(store: Store, model: Registered) -> dict[str, Any]:
+    """Name and sections of a registered model's study, up to the newest stored bar.
+
+    Parameters
+    ----------
+    store : Store
+        Registry and bars.
+    model : Registered
+        One of the models of the study; all of them are trained again.
+
+    Returns
+    -------
+    dict
+        For `Study.open`; only the newest bar is held out.
+
+    Raises
+    ------
+    ParamsError
+        If the study reads its source whole and keeps its holdout closed: no bar came since.
+    StoreError
+        If the model's files do not say what it was trained by.
+    DataError
+        If bars of a symbol are not stored any more.
+    """
+    files = store.models.files(model.id)
+    if STUDY not in files:
+        raise StoreError(f"model {model.id} does not hold the params of its study; train it anew")
+    asked = json.loads(files[STUDY])
+    kept, source = asked["collection"], stored_as(params.parse(asked))
+    whole = kept["source"] in _WHOLE
+    if whole and not asked["backtesting"]["open_holdout"]:
+        raise ParamsError(
+            f"model {model.id} is of a study that reads {kept['source']} bars whole; what came"
+            f" after {asked['validation']['holdout_from']} is its holdout, which is closed"
+        )
+    last = _stored(store, kept["symbols"], kept["interval"], source)["last_bar"].min()
+    end = {} if whole else {"end": f"{last + _SECOND:%Y-%m-%dT%H:%M:%S}"}
+    return asked | {
+        "collection": kept | end,
+        "features": enabled(store, asked["features"]),
+        "validation": asked["validation"] | {"holdout_from": f"{last:%Y-%m-%dT%H:%M:%S}"},
+    }
+
+
+def enabled(store: Store, section: Mapping[str, Any]) -> dict[str, Any]:
+    """A features section without what was switched off; unchanged where nothing of it was.
+
+    Raises
+    ------
+    ParamsError
+        If nothing is left.
+    """
+    table = store.read_features()
+    off = set(table.index[~table["enabled"]]) if len(table) else set()
+    asked = params.parse({"features": dict(section)}).features
+    names = features.select(asked.families, asked.names, windows=asked.windows)
+    left = [name for name in names if name not in off]
+    if len(left) == len(names):
+        return dict(section)
+    if not left:
+        raise ParamsError("every feature that was asked for is switched off; switch one on")
+    return dict(section) | {"names": left, "windows": {}}
 
 
 def name(*, target: str, interval: str, prediction_horizon: float, **_: Any) -> str:

@@ -1,0 +1,94 @@
+"""Processes that a command starts: the same command with other words, ended with it.
+
+A child reads its parent's pipe: when that closes, also because the parent was killed, the child
+stops as if it had been told to. One that ends by itself is started again, each time later.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+_LOG = logging.getLogger(__name__)
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # seconds
+_ENDS_WITHIN = 10.0  # seconds, then it is killed
+
+
+class Child:
+    """One command in a process of its own.
+
+    Parameters
+    ----------
+    *words : str
+        What follows `signalkit`.
+    """
+
+    def __init__(self, *words: str) -> None:
+        self._words = words
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pause, self._not_before = 0.0, 0.0
+
+    @property
+    def process(self) -> int | None:
+        """Number of the process, None where there is none."""
+        return None if self._process is None else self._process.pid
+
+    def start(self) -> bool:
+        """Start it, unless it ended badly a moment ago; whether it was started."""
+        if self._process is not None or time.monotonic() < self._not_before:
+            return False
+        command = [sys.executable, "-m", "signalkit.cli.children", *self._words]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE)
+        return True
+
+    def ended(self) -> bool:
+        """Whether there is no process (any more)."""
+        if self._process is None or self._process.poll() is None:
+            return self._process is None
+        code = self._process.returncode
+        self._close()
+        self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE) if code else 0.0
+        self._not_before = time.monotonic() + self._pause
+        if code:
+            _LOG.warning("signalkit %s ended with %s", " ".join(self._words), code)
+        return True
+
+    def _close(self) -> None:
+        """Forget a process that has ended."""
+        self._process.stdin.close()
+        self._process = None
+
+    def stop(self) -> None:
+        """End it, by force where it does not end by itself."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_ENDS_WITHIN)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._close()
+
+
+def end_with_parent() -> None:
+    """Have this process told to stop when its parent's end of the pipe closes."""
+
+    def watch() -> None:
+        while os.read(0, 1024):  # the parent writes nothing
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    from signalkit.cli import main
+
+    end_with_parent()
+    main()
