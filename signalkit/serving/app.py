@@ -22,6 +22,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """What the server holds while it runs."""
     yield
     app.state.admin.close()
+    api.close(app)
     app.state.database.close()
 
 
@@ -68,4 +69,5 @@ def create(folder: Path, *, token: str, read_token: str | None = None, **options
     for part in (login, health, metrics, api, dashboard):
         app.include_router(part.router)
     app.mount(PREFIX, app.state.admin)
+    api.describe(app)
     return app
