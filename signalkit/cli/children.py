@@ -13,9 +13,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 
 _LOG = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # seconds
+_LOOK_SECONDS = 0.5
 _ENDS_WITHIN = 10.0  # seconds, then it is killed
 
 
@@ -63,17 +65,59 @@ class Child:
         self._process.stdin.close()
         self._process = None
 
+    def tell_to_end(self) -> None:
+        """Have it end; it is not waited for."""
+        if self._process is not None:
+            self._process.terminate()
+
     def stop(self) -> None:
         """End it, by force where it does not end by itself."""
         if self._process is None:
             return
-        self._process.terminate()
+        self.tell_to_end()
         try:
             self._process.wait(_ENDS_WITHIN)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         self._close()
+
+
+class Beside:
+    """Children that run while something else does.
+
+    Parameters
+    ----------
+    children : sequence of Child
+        What to run; each is started again where it ends.
+    """
+
+    def __init__(self, children: Sequence[Child]) -> None:
+        self._children = children
+        self._over = threading.Event()
+        self._watch = threading.Thread(target=self._keep, daemon=True)
+
+    def start(self) -> None:
+        """Start them all."""
+        self._watch.start()
+
+    def _keep(self) -> None:
+        """Start what is not there, until all is over."""
+        while not self._over.is_set():
+            for child in self._children:
+                if child.ended():
+                    child.start()
+            self._over.wait(_LOOK_SECONDS)
+
+    def stop(self) -> None:
+        """End them all."""
+        self._over.set()
+        if self._watch.is_alive():
+            self._watch.join()
+        for child in self._children:
+            child.tell_to_end()
+        for child in self._children:
+            child.stop()
 
 
 def end_with_parent() -> None:

@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from signalkit.cli.children import Child
+from signalkit.cli.children import Beside, Child
 from signalkit.cli.command import main, stop_on_signal
 from signalkit.errors import StoreError
 
@@ -65,7 +66,7 @@ def _leave(number: int, _: object) -> None:
 
 @contextmanager
 def _only_one(store: Store) -> Iterator[None]:
-    """Hold the lock of the worker of a data folder."""
+    """Hold the lock of the worker of a data folder, and say that there is one."""
     from signalkit.store.locks import Lock
 
     lock, until = Lock(store.folder / "locks" / "worker.lock"), time.monotonic() + _PATIENCE_SECONDS
@@ -74,7 +75,9 @@ def _only_one(store: Store) -> Iterator[None]:
             raise StoreError(f"another worker does the jobs of {store.folder}; stop it first")
         time.sleep(_LOOK_SECONDS)
     try:
+        store.watch.keep({"worker": {"process": os.getpid()}})
         yield
+        store.watch.keep({"worker": {"stopped": True}})
     finally:
         lock.release()
 
@@ -91,3 +94,34 @@ def _watch(store: Store, stopped: Callable[[], bool]) -> None:
             time.sleep(_LOOK_SECONDS)
     finally:
         one.stop()
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", help="Address to listen on; this computer's own.")
+@click.option("--port", default=8765, help="8765 if omitted; 0 is any that is free.")
+@click.option("--allow-remote", is_flag=True, help="Let other computers reach --host.")
+@click.option("--name", "hosts", multiple=True, help="Further host names, as of a proxy.")
+@click.option("--certificate", type=click.Path(path_type=Path), help="File of a certificate.")
+@click.option("--key", type=click.Path(path_type=Path), help="File of its key.")
+@click.option("--no-worker", is_flag=True, help="Leave queued trainings to `signalkit work`.")
+@click.option("--no-live", is_flag=True, help="Leave new bars to `signalkit tick` or `live`.")
+def serve(*, no_worker: bool, no_live: bool, **options: Any) -> None:
+    """Serve API, dashboard and admin pages, and print the link that opens them.
+
+    The token is SIGNALKIT_TOKEN, otherwise made anew. Worker and loop run beside the server in
+    processes of their own, are started again when they fail, and end with it.
+    """
+    from signalkit.serving.running import run
+    from signalkit.store import data_folder
+
+    words = {"work": not no_worker, "live": not no_live}
+    beside = Beside([Child(verb) for verb, wanted in words.items() if wanted])
+
+    def tell(link: str) -> None:
+        click.echo(f"open {link}")
+        beside.start()
+
+    try:
+        run(data_folder(), tell=tell, **options)
+    finally:
+        beside.stop()

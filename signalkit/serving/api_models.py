@@ -22,6 +22,8 @@ from signalkit.study import request as words
 router = APIRouter(prefix="/models", tags=["models"])
 
 Id = Annotated[Number, Path(description="number of a model")]
+# in the words of the registry for files that are not what was stored
+_CHANGED = "SHA-256"
 
 
 def settings_key(model: int) -> str:
@@ -175,8 +177,10 @@ def check_again(database: Database, id: int) -> None:
         model = found(store, id)
         try:
             words.again(store, model)
-        except (DataError, ParamsError, StoreError) as cause:
+        except (DataError, ParamsError) as cause:
             raise Problem(409, str(cause)) from None
+        except StoreError as cause:
+            raise Problem(409, _without_place(id, cause)) from None
 
 
 def steer(store: Store, id: int, status: str, *, force: bool, actor: str) -> None:
@@ -189,20 +193,21 @@ def steer(store: Store, id: int, status: str, *, force: bool, actor: str) -> Non
     """
     try:
         if status == "deployed":
-            store.models.files(id)
             store.models.deploy(id, actor=actor)
         else:
             store.models.archive(id, force=force, actor=actor)
     except ParamsError as cause:
         raise Problem(409, str(cause)) from None
     except StoreError as cause:
+        if _CHANGED not in str(cause):
+            raise
         raise Problem(409, _without_place(id, cause)) from None
 
 
 def _without_place(id: int, cause: StoreError) -> str:
-    """What keeps a model from being deployed, without paths of the machine."""
-    if "SHA-256" not in str(cause):
-        raise cause
+    """What is wrong with a model's files, without paths of the machine."""
+    if _CHANGED not in str(cause):
+        return str(cause)
     return f"the files of model {id} were changed since it was registered; train it again"
 
 

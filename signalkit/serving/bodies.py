@@ -6,9 +6,10 @@ and that of a training are hours; times have a zone.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from signalkit.params.sections import Model, Target
 
@@ -17,6 +18,21 @@ Symbol = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$", exam
 Interval = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}[mhdw]$", examples=["1h"])]
 Source = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,30}$", examples=["binance"])]
 Hours = Annotated[float, Field(gt=0, le=876_000, examples=[24])]
+
+
+def _in_our_time(moment: datetime) -> datetime:
+    """Refuse years that no bar has, and that nanoseconds do not reach."""
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise ValueError(f"a year from {_FIRST_YEAR} to {_LAST_YEAR}, was {moment.year}")
+    return moment
+
+
+_FIRST_YEAR, _LAST_YEAR = 1971, 2199
+Moment = Annotated[
+    AwareDatetime,
+    Field(strict=False, examples=["2024-03-01T12:00:00Z"]),
+    AfterValidator(_in_our_time),
+]
 
 
 class Body(BaseModel):
@@ -87,7 +103,7 @@ class Predict(Body):
     prediction_horizon_hours: Hours = 24
     target: Target = "signal_direction"
     interval: Interval | None = None
-    at: Annotated[AwareDatetime, Field(strict=False)] | None = None
+    at: Moment | None = None
 
 
 class Switch(Body):
