@@ -69,6 +69,8 @@ class Watcher:
             if not self._listening[id]:
                 del self._listening[id]
                 self._known.pop(id, None)
+            if not self._listening:
+                self._task.cancel()
 
     async def _look(self) -> None:
         """Read the rows that somebody listens to, until nobody does."""

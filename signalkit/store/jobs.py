@@ -31,8 +31,9 @@ _TAKE = """UPDATE ml_training_sessions SET status = 'running', process = ?, fini
     error = NULL, started = coalesce(started, ?) WHERE id = ? AND status = 'queued'"""
 _FIND = "SELECT status, asked, process FROM ml_training_sessions WHERE id = ?"
 # what a worker was told while it ran stays where it has nothing to say itself
-_END = """UPDATE ml_training_sessions SET status = ?, finished = ?, made = ?,
-    error = coalesce(?, error) WHERE id = ?"""
+_END = """UPDATE ml_training_sessions SET status = :status, finished = :finished, made = :made,
+    error = coalesce(:error, error), progress = iif(:made IS NULL, progress, 1.0)
+    WHERE id = :id"""
 _AGAIN = """UPDATE ml_training_sessions SET status = 'queued', resumed = resumed + 1,
     finished = NULL, error = NULL, process = NULL WHERE id = ?"""
 _CANCELLED = "UPDATE ml_training_sessions SET status = ?, finished = ?, error = ? WHERE id = ?"
@@ -83,7 +84,8 @@ class Job:
         with ExitStack() as after:
             after.callback(self._lock.release)
             with transaction(self._db):
-                self._db.execute(_END, [status, now(), made, error, self.id])
+                told = {"status": status, "finished": now(), "made": made}
+                self._db.execute(_END, told | {"error": error, "id": self.id})
 
 
 class Jobs:

@@ -1,16 +1,16 @@
 """Features, live scores, alarms, signals, simulations and the audit by the API."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from signalkit import lineage
 from signalkit.features import CATALOG
 from signalkit.store import Store
 from signalkit.study import request
 from tests.serving.client import READ_TOKEN
 from tests.serving.house import FIRST, HOUR, furnish
 from tests.serving.test_api_models import assert_problem, collect
-from tests.serving.trained import collect as collect_until_now
-from tests.serving.trained import small, walk
 
 FEATURES, ALARMS, BACKTESTS = "/api/ml/features/", "/api/ml/alarms/", "/api/ml/backtests/"
 
@@ -107,23 +107,35 @@ def test_the_audit_is_read_in_pages_and_by_who_may_only_look(house, serve):
     assert page["audit"] + rest["audit"] == whole["audit"]
 
 
-def test_a_simulation_is_listed_with_statistics_trades_and_equity(own_store, write, monkeypatch):
-    monkeypatch.setenv("SIGNALKIT_THREADS", "1")
+def simulated(store, points):
+    """A simulation as a study stores it: its statistics, its equity, two trades."""
+    about = lineage.identity("backtesting", params={}, modules=("signalkit.errors",), upstream={})
+    time = pd.date_range("2024-01-01", periods=points, freq="h", tz="UTC", name="time")
+    equity = pd.DataFrame({"strategy": 1 + np.arange(points) / points, "hold": 1.0}, time)
+    numbers = {"sharpe_annual": 1.25, "profit_factor": np.nan, "trades": 2.0}
+    statistics = pd.DataFrame({"strategy": numbers, "hold": numbers})
+    told = {"symbol": "BTCUSDT", "side": "long", "entry_time": time[0], "exit_time": time[1]}
+    money = {"entry_price": 100.0, "exit_price": 110.0, "size": 1.0, "pnl": 10.0, "return": 0.1}
+    costs = {"fee": 0.0, "slippage": 0.0, "funding": 0.0, "exit_reason": "signal"}
+    cause = {"model_id": "XGBOOST", "prediction": 1.0, "confidence": 0.6}
+    trades = pd.DataFrame([told | money | costs | cause] * 2)
+    store.write_trades(about["identity"], trades)
+    return store.artifacts.write(about, tables={"statistics": statistics, "equity": equity})
+
+
+def test_a_simulation_is_listed_with_statistics_trades_and_equity(own_store, write):
     with Store.open(own_store) as store:
-        collect_until_now(store, walk(700))
-        study = small(store, "XGBOOST")
-        made = study.backtest()
-        study.store.close()
+        made = simulated(store, 2_500)
     (row,) = write.get(BACKTESTS).json()["backtests"]
-    assert (row["run"], row["trades"]) == (made.identity, len(made.table("trades")))
-    statistics = made.table("statistics")["strategy"].dropna()
-    assert {n: v for n, v in row["statistics"].items() if v is not None} == dict(statistics)
-    found = write.get(f"{BACKTESTS}{made.identity}/?limit=5").json()
+    assert (row["run"], row["trades"]) == (made.identity, 2)
+    assert row["statistics"] == {"sharpe_annual": 1.25, "profit_factor": None, "trades": 2.0}
+    found = write.get(f"{BACKTESTS}{made.identity}/?limit=1").json()
     assert {name: found[name] for name in row} == row
-    assert len(found["newest_trades"]) == min(5, row["trades"])
-    equity = made.table("equity")["strategy"]
-    ends = [found["equity"][place]["strategy"] for place in (0, -1)]
-    assert ends == equity.iloc[[0, -1]].tolist()
+    (trade,) = found["newest_trades"]
+    assert (trade["return"], trade["model_id"], trade["exit_reason"]) == (0.1, "XGBOOST", "signal")
+    assert len(found["equity"]) == 1_000
+    ends = [found["equity"][place] for place in (0, -1)]
+    assert [end["strategy"] for end in ends] == [1.0, 1 + 2_499 / 2_500]
     (made.folder / "statistics.parquet").write_bytes(b"something else")
     assert write.get(BACKTESTS).json()["backtests"] == []
     missing = write.get(f"{BACKTESTS}{made.identity}/")

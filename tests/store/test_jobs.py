@@ -59,7 +59,7 @@ def test_a_job_waits_until_it_is_taken_runs_and_is_completed_with_what_it_made(s
         assert store.sessions.take() is None
         job.make([3, 4])
     (row,) = store.sessions.list()
-    assert (row.status, row.made, row.error) == ("completed", [3, 4], None)
+    assert (row.status, row.made, row.error, row.progress) == ("completed", [3, 4], None, 1.0)
     assert row.finished >= row.started
     (noted,) = audit.page(store.db)
     assert (noted["actor"], noted["action"], noted["subject"]) == (
