@@ -23,7 +23,7 @@ _FILES = {"style.css": "text/css", "app.js": "text/javascript"}
 _ROWS = 50
 _CURSOR = r"^[0-9]{1,19}-[0-9]{1,18}$"
 _IDENTITY = r"^[0-9a-f]{64}$"
-_MOST = 2**63 - 1
+_MOST = 2**53 - 1
 
 Number = Annotated[int, Path(ge=1, le=_MOST)]
 Older = Annotated[int | None, Query(ge=1, le=_MOST)]
@@ -121,7 +121,7 @@ def predictions(
     """Predictions with what came of them, newest first."""
     chosen = {"symbol": symbol or None, "made_by": made_by or None}
     time, _, number = (before or "").partition("-")
-    cursor = (min(int(time), _MOST), int(number)) if before else None
+    cursor = (min(int(time), 2**63 - 1), int(number)) if before else None
     with database.reading() as store:
         told = {
             "found": reading.predictions(store, limit=_ROWS, before=cursor, **chosen),

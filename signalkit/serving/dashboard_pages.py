@@ -51,7 +51,10 @@ DONE = {
     "resume": "The training is queued again and goes on where it stopped.",
     "feature": "Noted. It holds for models that are trained from now on.",
     "alarm": "The alarm is closed.",
-    "predict": "The prediction is made and stored.",
+    "watch": "Noted. The loop watches the model so from its next step on.",
+    "predict": "The prediction of the newest bar is stored.",
+    "told": "The models had no answer that could be stored: it was refused, or they were trained on"
+    " that bar. Collect newer bars.",
 }
 
 _HEAD = re.compile(r'<th scope="col"[^>]*>(.*?)</th>', re.DOTALL)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from signalkit.errors import StoreError
 from signalkit.serving import reading
+from signalkit.serving.api_models import settings_key
 from signalkit.serving.charts import Band, Chart, Drawn, Level, Line, draw
 from signalkit.serving.dashboard_pages import maker, number, share
 from signalkit.serving.dashboard_scores import (
@@ -80,7 +81,15 @@ def _unit(of: Outcomes, window: int) -> str:
     return f"{what}, newest {window} outcomes"
 
 
-def accuracy_chart(of: Outcomes, found: Track | None, name: str) -> Drawn | None:
+def _promised(rows: list[dict[str, Any]]) -> list[Level]:
+    """The least accuracy that validation promised, where the loop noted it."""
+    least = rows[0]["detail"].get("accuracy_low") if rows else None
+    return [] if least is None else [Level("least that validation promised", least)]
+
+
+def accuracy_chart(
+    of: Outcomes, found: Track | None, name: str, kept: list[dict[str, Any]]
+) -> Drawn | None:
     """Rolling accuracy or error in its interval, beside the baseline."""
     if found is None:
         return None
@@ -95,7 +104,8 @@ def accuracy_chart(of: Outcomes, found: Track | None, name: str) -> Drawn | None
             found.times,
             [Line(said, found.value), Line(often, found.baseline, "base")],
             [Band("95 % interval", found.low, found.high)],
-            words=words,
+            _promised(kept),
+            words,
         )
     )
 
@@ -226,14 +236,14 @@ def overview(store: Store) -> dict[str, Any]:
     models = store.models.list()
     rows = scored(store, models)
     lead = rows[0] if rows else None
-    of = outcomes(store, lead.made_by, lead.asked, TRACKED) if lead else None
+    chart = _lead_chart(store, lead.made_by, lead.asked) if lead else None
     bars, waiting = reading.bars(store), reading.unsettled(store)
     heartbeat = store.watch.state("heartbeat")
     return {
         "models": models,
         "deployed": [model for model in models if model.status == "deployed"],
         "rows": rows,
-        "chart": of and accuracy_chart(of, track(of), f"{maker(lead.made_by)}, {lead.asked}"),
+        "chart": chart,
         "equity": equity_charts(store),
         "alarms": store.watch.alarms(limit=8),
         "predictions": reading.predictions(store, limit=10).rows,
@@ -244,6 +254,15 @@ def overview(store: Store) -> dict[str, Any]:
         "unsettled": waiting,
         "training": reading.waiting(store),
     }
+
+
+def _lead_chart(store: Store, made_by: str, asked: Asked) -> Drawn | None:
+    """Accuracy over time of the first maker of a list."""
+    of, kept = (
+        outcomes(store, made_by, asked, TRACKED),
+        reading.performance(store, made_by, asked, limit=1),
+    )
+    return accuracy_chart(of, track(of), f"{maker(made_by)}, {asked}", kept)
 
 
 def _newest_signals(store: Store) -> list[dict[str, Any]]:
@@ -272,7 +291,7 @@ def tracked(store: Store, made_by: str, asked: Asked) -> dict[str, Any]:
         "charts": [
             drawn
             for drawn in (
-                accuracy_chart(of, found, f"{maker(made_by)}, {asked}"),
+                accuracy_chart(of, found, f"{maker(made_by)}, {asked}", kept),
                 confidence_chart(found),
                 loss_chart(found),
                 drift_chart(kept),
@@ -327,6 +346,7 @@ def model(store: Store, found: Registered) -> dict[str, Any]:
         "asked": asked,
         "past": past,
         "fault": fault,
+        "watched": store.watch.state(settings_key(found.id)) or {},
         "named": [other for other in reversed(named) if other.id != found.id],
     }
 

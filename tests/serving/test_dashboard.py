@@ -38,6 +38,12 @@ def read(client, path):
     return answer.text
 
 
+def training(**changed):
+    """The form of the training page as a browser posts it."""
+    form = {"model_type": "XGBOOST", "target_variable": "signal_direction", "interval": "1d"}
+    return form | {"prediction_horizon": "24", "training_days": "1", "symbols": ["SP500"]} | changed
+
+
 def changes(folder):
     """What the audit says, oldest first, but for what made the store."""
     with Store.open(folder) as store:
@@ -238,6 +244,7 @@ def test_predictions_of_one_symbol_or_maker(full, query, count):
         ("features/return_5/off", {}, "features/?done=feature", ("disable", "feature return_5")),
         ("features/return_5/on", {}, "features/?done=feature", ("enable", "feature return_5")),
         ("alarms/1/close", {}, "alarms/?done=alarm", ("close", "alarm 1")),
+        ("models/1/watch", {"alpha": "0.01"}, "models/1/?done=watch", ("configure", "model 1")),
     ],
 )
 def test_a_change_is_made_noted_and_leads_to_a_page_that_says_so(
@@ -259,11 +266,17 @@ def test_words_of_what_was_done_cannot_come_from_the_address(full):
     [
         ("models/1/archive", {}, 409, "is deployed"),
         ("models/99/deploy", {}, 404, "no model 99"),
-        ("training/1/resume", {}, 400, "session 1 is queued"),
-        ("alarms/7/close", {}, 400, "no alarm 7 is open"),
+        ("training/1/resume", {}, 409, "session 1 is queued"),
+        ("alarms/7/close", {}, 404, "no alarm 7"),
+        ("models/1/watch", {"alpha": "2"}, 400, "alpha: "),
+        ("models/1/watch", {"window": "many"}, 400, "window must be a number"),
+        ("models/1/watch", {"on_alarm": "panic"}, 400, "on_alarm: "),
+        ("models/1/again", {}, 409, "does not hold the params"),
+        ("predictions/", {"of": "SP500|signal_direction|1d|x"}, 400, "choose one of the questions"),
+        ("predictions/", {"of": "DOGE|signal_direction|1d|5"}, 404, "no deployed model"),
         ("features/nonsense/off", {}, 404, "nonsense"),
         ("training/", {"model_type": "XGBOOST"}, 400, "one target_variable, it gave 0"),
-        ("training/", {"model_type": "ORACLE"}, 400, "model_type must be one of XGBOOST"),
+        ("training/", training(model_type="ORACLE"), 400, "model_type: "),
     ],
 )
 def test_a_change_that_cannot_be_made_is_refused_on_a_page(
@@ -277,12 +290,6 @@ def test_a_change_that_cannot_be_made_is_refused_on_a_page(
     assert changes(own_store) == before
 
 
-def training(**changed):
-    """The form of the training page as a browser posts it."""
-    form = {"model_type": "XGBOOST", "target_variable": "signal_direction", "interval": "1d"}
-    return form | {"prediction_horizon": "24", "training_days": "1", "symbols": ["SP500"]} | changed
-
-
 def test_training_that_is_asked_for_is_queued_in_the_words_of_the_command(full, own_store):
     answer = full.post("/ml/training/", data=training())
     assert answer.headers["location"] == "/ml/training/2/?done=train"
@@ -291,18 +298,19 @@ def test_training_that_is_asked_for_is_queued_in_the_words_of_the_command(full, 
     assert asked == {
         "kind": "train", "model_type": "XGBOOST", "target": "signal_direction", "interval": "1d",
         "prediction_horizon": 24, "training_days": 1, "symbols": ["SP500"],
+        "source": None,
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"symbols": []}, "tick at least one symbol"),
+        ({"symbols": []}, "symbols: "),
         ({"symbols": ["DOGE"]}, "DOGE"),
         ({"training_days": "-1"}, "training_days must be a whole number above 0"),
         ({"prediction_horizon": "1e3"}, "prediction_horizon must be a whole number above 0"),
         ({"prediction_horizon": "7"}, "hour"),
-        ({"interval": "soon"}, "soon"),
+        ({"interval": "soon"}, "interval: "),
     ],
 )
 def test_training_that_could_only_fail_is_not_queued(full, own_store, changed, says):
