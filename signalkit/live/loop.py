@@ -149,7 +149,7 @@ class Loop:
         for desk, market in pairs:
             self._check()
             self._watch(desk, market, done)
-        self._sign(done)
+        self._rest(found, done)
 
     def _check(self) -> None:
         """Stop here where somebody asked for it."""
@@ -201,29 +201,31 @@ class Loop:
                 done.predicted += self._store.predictions.write([row])
 
     def _watch(self, desk: Desk, market: Market, done: Step) -> None:
-        """Score, watch and act on one desk, and write its signals."""
+        """Watch one desk, write its signals, score it, and act at last.
+
+        What an act changes is read by the next step alone, so that a kill amid acts leaves
+        nothing to be written otherwise.
+        """
         moment = market.moment(done.at)
-        equity = self._positions.account(desk, market) if desk.speaks else None
-        paid = None if equity is None else equity["strategy"].pct_change().shift(-1)
-        self._scoring.score(desk, moment, paid)
-        self._watching.challengers(desk, moment)
         done.alarms += self._watching.alarms(desk, moment)
         self._watching.drift(desk, market, moment)
+        self._watching.challengers(desk, moment)
+        self._check()
+        paid = None
+        if desk.speaks:
+            done.signals += self._positions.write(desk, market, self._policy.paused(desk))
+            equity = self._positions.account(desk, market)
+            paid = None if equity is None else equity["strategy"].pct_change().shift(-1)
+        self._scoring.score(desk, moment, paid)
         self._check()
         done.acts += self._policy.act(desk, market)
 
-    def _sign(self, done: Step) -> None:
-        """Write the signals of what is deployed now; studies of which nothing is rest."""
-        found = self.desks()
-        for desk in found:
-            self._check()
-            market = self._markets.of(desk.study.params, done.at)
-            if desk.speaks and market.newest is not None:
-                paused = self._policy.paused(desk)
-                done.signals += self._positions.write(desk, market, paused)
+    def _rest(self, found: list[Desk], done: Step) -> None:
+        """Have studies of which nothing is deployed ask for nothing."""
         speaking = {desk.name for desk in found}
         for name in self._positions.held():
-            if name not in speaking and (self._given is None or self._given.study_name == name):
+            meant = self._given is None or self._given.study_name == name
+            if name not in speaking and meant:
                 done.signals += self._positions.rest(name, self._market_of(name, done.at))
 
     def _market_of(self, name: str, at: pd.Timestamp) -> Market | None:

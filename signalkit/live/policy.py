@@ -46,8 +46,11 @@ class Policy:
         return done
 
     def paused(self, desk: Desk) -> int | None:
-        """The open alarm for which the desk's signals rest, None where they do not."""
-        if desk.study.params.monitoring.on_alarm != "pause":
+        """The open alarm for which the desk's signals rest, None where they do not.
+
+        They rest by a pause, and until a model that is to be replaced or put away is.
+        """
+        if desk.study.params.monitoring.on_alarm in ("tell", "retrain"):
             return None
         found = [a["id"] for a in self._open() if a["kind"] == ACCURACY and _concerned(desk, a)]
         return min(found, default=None)

@@ -20,6 +20,7 @@ import pandas as pd
 from signalkit.bars import interval_length
 from signalkit.errors import DataError
 from signalkit.inference import EnsemblePrediction, Predictor
+from signalkit.inference.quality import behind
 from signalkit.live.loop import Loop
 from signalkit.store import Asked, Store
 from signalkit.store.predictions import ENSEMBLE
@@ -143,11 +144,10 @@ def _cases(
     study: Study, store: Store, last: pd.Timestamp
 ) -> Iterator[tuple[str, EnsemblePrediction]]:
     """One thing broken after another, each on top of those before but for the age of the bar."""
-    length = interval_length(study.params.collection.interval)
     horizon = study.params.labeling.horizon
     yield "nothing is broken", _asked(study, store, last)
-    yield "the newest bar is late", _asked(study, store, last + length)
-    yield f"it is {horizon} bars late and more", _asked(study, store, last + 3 * horizon * length)
+    yield "the next bar is late", _asked(study, store, _late(study, last, 1))
+    yield "all bars to the horizon are late", _asked(study, store, _late(study, last, horizon))
     models = store.models.list()
     for count, model in enumerate(models, start=1):
         for file in (store.folder / "models" / model.identity).iterdir():
@@ -155,6 +155,15 @@ def _cases(
         whose = "file of a model" if count == 1 else "files of every model"
         if count in (1, len(models)):
             yield f"the {whose} were changed", _asked(study, store, last)
+
+
+def _late(study: Study, last: pd.Timestamp, bars: int) -> pd.Timestamp:
+    """A moment at which the calendar has so many bars after the last."""
+    kept, moment = study.params.collection, last
+    length = interval_length(kept.interval)
+    while behind(last, moment, kept.interval, kept.calendar) < bars:
+        moment += length
+    return moment
 
 
 def _asked(study: Study, store: Store, at: pd.Timestamp) -> EnsemblePrediction:

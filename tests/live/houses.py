@@ -9,8 +9,9 @@ import pandas as pd
 
 from signalkit import validation
 from signalkit.causality import probe_bars
+from signalkit.live import Loop
+from signalkit.live.record import SIDES
 from signalkit.params import Params
-from signalkit.store import Store
 from signalkit.study import Study, learning
 from signalkit.study.hull import HULL, Hull
 from signalkit.study.registry import PAST, STUDY
@@ -85,7 +86,7 @@ def walked(n_bars, *, models=("XGBOOST", "LIGHTGBM"), symbols=(SYMBOL,), **secti
         "features": {"families": ["price"]},
         "labeling": {"horizon": HORIZON},
         "training": {"models": list(models), "rounds": 8},
-        "validation": {"train": 300, "test": 100, "draws": 100, "placebos": 0},
+        "validation": {"train": 250, "test": 100, "draws": 100, "placebos": 0},
         "monitoring": {"window": 40, "drift_window": 40},
     }
     for name, section in sections.items():
@@ -107,20 +108,43 @@ def walked(n_bars, *, models=("XGBOOST", "LIGHTGBM"), symbols=(SYMBOL,), **secti
         fitted = recipe.fit(empty, table, answers, rows[train], told=told)
         past, content = found.xs(model, level="model_id"), io.BytesIO()
         past[past.index.get_level_values("time") < first].to_parquet(content)
-        hull = Hull.of(table[fitted.columns], *ends).content()
+        # of all rows: what lies outside is told of, or left out, which validation does not do
+        hull = Hull.of(table[fitted.columns], times[0], times[-1]).content()
         files[model] = fitted.files() | {PAST: content.getvalue(), HULL: hull}
     study.store.close()
     return Walked(bars, study.params, found, weights, files, ends, first, border)
 
 
-def dump(store, *, but=("created_at", "changed_at", "raised_at", "id")):
+TABLES = ("ml_predictions", "signals", "alarms", "live_states", "ml_model_performance")
+_MOMENTS = ("created_at", "changed_at", "raised_at", "id")
+
+
+def dump(store, tables=TABLES):
     """Every row that the loop writes, without the moments at which it was written."""
     found = {}
-    for table in ("ml_predictions", "signals", "alarms", "live_states", "ml_model_performance"):
-        rows = store.db.query(f"SELECT * FROM {table}")
-        kept = [{n: v for n, v in row.items() if n not in but} for row in rows]
+    for table in tables:
+        rows = store.db[table].rows
+        kept = [{n: v for n, v in row.items() if n not in _MOMENTS} for row in rows]
         found[table] = sorted(kept, key=lambda row: json.dumps(row, sort_keys=True))
     return found
+
+
+def fed(house, store, times, loop=None):
+    """Bars written one by one, each followed by a step at its end; the last step."""
+    done = None
+    for at in times:
+        house.write(store, at, at)
+        done = (loop or Loop(store)).step(at)
+    return done
+
+
+def answers(store, made_by):
+    """What a maker answered, by bar end."""
+    rows = store.predictions.page(made_by=str(made_by), limit=10_000)[::-1]
+    told = [json.loads(row["prediction_probabilities"] or "{}") for row in rows]
+    table = pd.DataFrame(rows).assign(**{f"p_{s}": [t.get(s) for t in told] for s in SIDES})
+    times = pd.DatetimeIndex(np.array(table["prediction_timestamp"], "M8[ns]"), tz="UTC")
+    return table.set_axis(pd.MultiIndex.from_arrays([table["symbol"], times]))
 
 
 def bits(values):

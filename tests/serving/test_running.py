@@ -20,9 +20,9 @@ SERVE = """
 import asyncio, sys
 from pathlib import Path
 from sse_starlette import EventSourceResponse
-from signalkit.serving import api, run, running
+from signalkit.serving import metrics, run, running
 running.HEAD_SECONDS = 0.5
-@api.router.get("/api/stream/")
+@metrics.router.get("/stream/")
 def stream():
     async def events():
         while True:
@@ -109,7 +109,7 @@ def test_a_token_that_was_given_is_not_printed(server):
 def test_a_signal_ends_it_within_seconds_though_a_stream_is_open(own, number):
     token = re.fullmatch(r"http://127\.0\.0\.1:\d+/login\?token=([\w-]{43})", own.link)[1]
     headers = {"authorization": f"Bearer {token}"}
-    with httpx.stream("GET", f"{own.origin}/api/stream/", headers=headers) as answer:
+    with httpx.stream("GET", f"{own.origin}/stream/", headers=headers) as answer:
         assert next(answer.iter_lines()) == "data: beat"
         begun = time.monotonic()
         own.process.send_signal(number)
@@ -178,12 +178,12 @@ def test_a_body_without_end_is_cut_off(server):
         wire.sendall(request)
         sent = 0
         try:
-            for _ in range(200):
+            for _ in range(4000):
                 wire.sendall(piece)
                 sent += len(piece)
         except OSError:
             pass
-    assert sent < 100 * len(piece)
+    assert sent < 2000 * len(piece)  # what lies in the buffers of both ends counts too
 
 
 def test_a_taken_port_is_told(server, tmp_path):
