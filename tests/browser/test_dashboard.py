@@ -84,6 +84,7 @@ def enter(tab, server):
     return tab.page
 
 
+@pytest.mark.certify
 def test_from_log_in_over_training_and_deploying_to_log_out(works, new_tab):
     tab = new_tab()
     page = enter(tab, works)
@@ -137,7 +138,9 @@ def test_the_judge_of_accessibility_sees_a_fault(new_tab):
     page.context.close()
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize(
+    "look", ["light", *(pytest.param(n, marks=pytest.mark.certify) for n in ("dark", "phone"))]
+)
 def test_no_page_has_a_serious_fault_of_accessibility(full, new_tab, tmp_path, look):
     tab = new_tab(**LOOKS[look])
     page = enter(tab, full)

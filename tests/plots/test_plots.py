@@ -117,7 +117,17 @@ SOLD = pd.DataFrame(
 LEGAL = pd.DataFrame({"pessimistic": 0.9, "base": 1.0, "optimistic": 1.1}, index=DAYS)
 SIZES = pd.DataFrame({"return_annual": [0.1, 0.05]}, index=[1e5, 1e6])
 
+PROMISE = pd.Series({"value": 0.55, "low": 0.5, "high": 0.6})
+MOVED = pd.DataFrame({"psi": [0.5, 0.1], "psi_inside": 0.3, "moved": [True, False]}, ["a", "b"])
+LIVE = pd.date_range("2024-01-01", periods=3, tz="UTC")
+LEAD = pd.DataFrame({"lead": 0.0, "low": -0.1, "high": 0.1}, LIVE)
+
 DRAWN = {
+    "plot_votes": lambda **k: plots.plot_votes(LEAD, what="lean (points)", **k),
+    "plot_kept": lambda **k: plots.plot_kept(LEAD["high"], PROMISE, what="accuracy", **k),
+    "plot_evidence": lambda **k: plots.plot_evidence(LEAD[["high"]] + 1, limit=20, **k),
+    "plot_drift": lambda **k: plots.plot_drift(MOVED, **k),
+    "plot_lead": lambda **k: plots.plot_lead(LEAD, **k),
     "plot_gap_map": lambda **k: plots.plot_gap_map(COVERED, MISSING, **k),
     "plot_anomalies": lambda **k: plots.plot_anomalies(WEEKS, limit=10, **k),
     "plot_news": lambda **k: plots.plot_news(DAILY, **k),
