@@ -25,11 +25,11 @@ from signalkit.serving.dashboard_scores import (
 from signalkit.serving.problems import Problem
 from signalkit.store import Asked, Registered, Store
 from signalkit.store.predictions import ENSEMBLE
+from signalkit.study.registry import PAST
 
 NEWEST = 1_000  # outcomes that a score in a list is of
 TRACKED = 5_000  # outcomes that a chart is of
 _MOST_MAKERS = 12
-PAST = "validation.parquet"  # a model's walk-forward predictions, among its files
 _MOST_KNOWN = 1_000
 _KNOWN: dict[tuple[str, Asked], Score | None] = {}
 
@@ -299,7 +299,7 @@ def tracked(store: Store, made_by: str, asked: Asked) -> dict[str, Any]:
             if drawn
         ],
         "reliability": reliability(of),
-        "kept": kept[:20],
+        "kept": kept[:12],
     }
 
 

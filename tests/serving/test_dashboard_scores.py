@@ -1,8 +1,10 @@
 """Scores beside baseline and interval, against sums by hand and other people's functions."""
 
 import math
+from io import BytesIO
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import log_loss
@@ -17,7 +19,10 @@ from signalkit.serving.dashboard_scores import (
     track,
     wilson,
 )
-from signalkit.store import Asked
+from signalkit.serving.dashboard_views import validated
+from signalkit.store import Asked, Store
+from signalkit.study.registry import PAST
+from tests.serving.filled import register
 
 HOUR = 3_600_000_000_000
 CLASSES = Asked("signal_direction", "1h", 1)
@@ -154,3 +159,41 @@ def test_reliability_sorts_by_what_was_claimed_into_equal_parts():
 )
 def test_classes_are_words(target, value, word):
     assert class_words(target, value) == word
+
+
+def walked(count=400):
+    """Walk-forward predictions as the registry keeps them beside a model."""
+    of, shares = random(count)
+    times = pd.date_range("2015-01-01", periods=count, freq="D", tz="UTC")
+    index = pd.MultiIndex.from_product([["SP500"], times], names=["symbol", "time"])
+    columns = {"prediction": of.said, "actual": of.actual, "known_at": times + pd.Timedelta("5D")}
+    columns |= dict(zip(("p_sell", "p_hold", "p_buy"), shares.T, strict=True))
+    table = pd.DataFrame(columns | {"confidence": shares.max(axis=1)}, index)
+    table.iloc[-5:, table.columns.get_indexer(["actual"])] = math.nan
+    return table
+
+
+def validated_model(store, table):
+    """A registered model with its walk-forward predictions among its files."""
+    content = BytesIO()
+    table.to_parquet(content)
+    number = register(store, files={"model.json": b"{}", PAST: content.getvalue()})
+    return store.models.find(number)
+
+
+def test_validation_is_scored_by_the_predictions_that_the_registry_keeps(own_store):
+    table = walked()
+    with Store.open(own_store) as store:
+        found, fault = validated(store, validated_model(store, table))
+    known = table.dropna()
+    assert fault is None
+    assert found.value == pytest.approx((known["prediction"] == known["actual"]).mean())
+    assert found.baseline == pytest.approx(known["actual"].value_counts(normalize=True).max())
+    assert (found.n, found.independent) == (395, 395 / 5)
+
+
+def test_files_that_were_changed_say_nothing_of_a_model(own_store):
+    with Store.open(own_store) as store:
+        model = validated_model(store, walked(300))
+        (store.folder / model.artifact / PAST).write_bytes(b"better")
+        assert validated(store, model) == (None, "its files are missing or changed; train it again")
