@@ -135,6 +135,7 @@ class Loop:
 
     def _parts(self, done: Step, *, played: bool) -> None:
         """The parts of a step, in order."""
+        done.acts += self._policy.resume()
         found = self.desks()
         if self._given is not None and not found:
             done.remarks.append(f"no model of {self._given.study_name!r} is deployed")

@@ -66,8 +66,15 @@ class Policy:
         if plan is None:
             plan = {"act": act, "steps": self._steps(alarm, act, entries), "done": False}
             self._store.watch.keep({key: plan})
-        if plan["done"]:
-            return []
+        return [] if plan["done"] else [self._follow(alarm, plan)]
+
+    def resume(self) -> list[str]:
+        """Do what is left of plans that were not done to the end; what was done."""
+        found = [(a, self._store.watch.state(f"acts alarm {a['id']}")) for a in self._open()]
+        return [self._follow(a, plan) for a, plan in found if plan and not plan["done"]]
+
+    def _follow(self, alarm: dict[str, Any], plan: dict[str, Any]) -> str:
+        """Do the steps of a plan and note it."""
         done = [told for step in plan["steps"] if (told := self._do(*step))]
         named = f"alarm {alarm['id']}"
         noted = audit.page(self._store.db, subject=named, limit=1000)
@@ -75,9 +82,9 @@ class Policy:
             detail = {"kind": alarm["kind"], "of": alarm["subject"], "steps": plan["steps"]}
             with transaction(self._store.db):
                 audit.note(self._store.db, ACTOR, plan["act"], named, detail)
-        self._store.watch.keep({key: plan | {"done": True}})
+        self._store.watch.keep({f"acts {named}": plan | {"done": True}})
         told = f"{named}, {alarm['kind']} of {alarm['subject']}: {plan['act']}"
-        return ["; ".join([told, *done])]
+        return "; ".join([told, *done])
 
     def _steps(
         self, alarm: dict[str, Any], act: str, entries: list[Registered]

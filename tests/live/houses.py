@@ -46,10 +46,10 @@ class Walked:
             panel = pd.concat({symbol: bars.loc[start:end]}, names=["symbol", "time"])
             store.write_bars(panel, source="binance", interval="1h", calendar="24/7")
 
-    def deploy(self, store, **monitoring):
+    def deploy(self, store, *, mark="", **monitoring):
         """The models, deployed in a store that has the bars before the last fold's test."""
         self.write(store, end=self.first - pd.Timedelta(1, "ns"))
-        return {model: self.enter(store, model, **monitoring) for model in self.files}
+        return {model: self.enter(store, model, mark=mark, **monitoring) for model in self.files}
 
     def enter(self, store, model, *, deploy=True, mark="", **monitoring):
         """One model into the registry; its number."""
