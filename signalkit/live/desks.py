@@ -1,7 +1,8 @@
 """Desks: what is deployed, a desk for each study and question, with its challengers.
 
 A desk's params are those of its newest model whose files are whole; those given to the loop
-replace the sections that only a deployed study reads.
+replace the sections that only a deployed study reads. What was said of how one model is to be
+watched comes before both: of several of a desk that of the best.
 """
 
 from __future__ import annotations
@@ -124,7 +125,8 @@ def desks(store: Store, archive: Archive, given: Params | None = None) -> list[D
         if own is None:
             _LOG.warning("no model of %s says what its study is; train it again", name)
             continue
-        study = Study(_with(own.asked, given))
+        watched = _watched(store, _with(own.asked, given), ordered(members))
+        study = Study(watched)
         speaks = newest[name] in {m.id for m in members}
         rivals = _challengers(members, alike)
         found.append(Desk(study, asked, tuple(ordered(members)), rivals, speaks, held))
@@ -141,6 +143,19 @@ def _with(own: Params, given: Params | None) -> Params:
     if given is None:
         return own
     return own.model_copy(update={"inference": given.inference, "monitoring": given.monitoring})
+
+
+def watched_key(model: int) -> str:
+    """Under which key of the states a model's own way of being watched is kept."""
+    return f"monitoring model {model}"
+
+
+def _watched(store: Store, asked: Params, members: list[Registered]) -> Params:
+    """Params with what was said of how the best of some models is to be watched."""
+    said = (store.watch.state(watched_key(member.id)) for member in members)
+    own = next((found for found in said if found), {})
+    told = asked.monitoring.model_dump() | {n: v for n, v in own.items() if v is not None}
+    return asked.model_copy(update={"monitoring": type(asked.monitoring)(**told)})
 
 
 def _challengers(

@@ -10,6 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 
@@ -39,13 +40,15 @@ def follow(
     loop : Loop
         What steps.
     store : Store
-        Where the heartbeat is kept: process, moment, newest bar, next step.
+        Where the heartbeat is kept: `process`, `at`, `newest` bar, `due`, when the next beat is
+        at the latest; `stopped` after a clean end.
     stop : callable
         Whether to stop, asked between parts and about once a second in between.
     delay_seconds : float
         Time that a source has to finish a bar after its end.
     """
     steps, newest = 0, None
+    _beat(store, newest)
     while not stop():
         after = _IDLE
         try:
@@ -58,6 +61,7 @@ def follow(
         except (SignalkitError, OSError, sqlite3.Error) as refused:
             _LOG.warning("%s; trying again in a minute", refused)
         _wait(store, newest, pd.Timestamp.now("UTC") + after, stop)
+    _keep(store, {"stopped": True})
     return steps
 
 
@@ -83,17 +87,22 @@ def _wait(
     beaten: pd.Timestamp | None = None
     while not stop() and (present := pd.Timestamp.now("UTC")) < until:
         if beaten is None or present - beaten >= _IDLE:
-            _beat(store, newest, present, until)
+            _beat(store, newest)
             beaten = present
         time.sleep(min(0.5, max(0.0, (until - present).total_seconds())))
 
 
-def _beat(
-    store: Store, newest: pd.Timestamp | None, present: pd.Timestamp, until: pd.Timestamp
-) -> None:
-    """Say that the loop lives."""
-    told = {"process": os.getpid(), "at": present.isoformat(), "next": until.isoformat()}
+def _beat(store: Store, newest: pd.Timestamp | None) -> None:
+    """Say that the loop lives, and until when it will say so again."""
+    present = pd.Timestamp.now("UTC")
+    told = {"process": os.getpid(), "at": present.isoformat()}
+    told["due"] = (present + 2 * _IDLE).isoformat()
     told["newest"] = None if newest is None else newest.isoformat()
+    _keep(store, told)
+
+
+def _keep(store: Store, told: dict[str, Any]) -> None:
+    """Keep the heartbeat; a disk that refuses is warned of."""
     try:
         store.watch.keep({HEARTBEAT: told})
     except SignalkitError as refused:

@@ -209,7 +209,7 @@ class Loop:
         """
         moment = market.moment(done.at)
         done.alarms += self._watching.alarms(desk, moment)
-        self._watching.drift(desk, market, moment)
+        drifted = self._watching.drift(desk, market, moment)
         self._watching.challengers(desk, moment)
         self._check()
         paid = None
@@ -217,7 +217,7 @@ class Loop:
             done.signals += self._positions.write(desk, market, self._policy.paused(desk))
             equity = self._positions.account(desk, market)
             paid = None if equity is None else equity["strategy"].pct_change().shift(-1)
-        self._scoring.score(desk, moment, paid)
+        self._scoring.score(desk, moment, paid=paid, drift=drifted)
         self._check()
         done.acts += self._policy.act(desk, market)
 

@@ -59,7 +59,14 @@ class Scoring:
             self._store.watch.keep({key: held})
         return held
 
-    def score(self, desk: Desk, at: pd.Timestamp, paid: pd.Series | None) -> int:
+    def score(
+        self,
+        desk: Desk,
+        at: pd.Timestamp,
+        *,
+        paid: pd.Series | None = None,
+        drift: float | None = None,
+    ) -> int:
         """Write the rows of moments after the last one that is written; how many.
 
         Parameters
@@ -70,17 +77,32 @@ class Scoring:
             The moment; later outcomes do not exist.
         paid : Series indexed by time, optional
             What the study's signal earned on the bar after each, after costs.
+        drift : float, optional
+            How far what the ensemble says is from before, for its newest row.
         """
-        return sum(self._scored(desk, made_by, at, paid) for made_by in makers(desk))
+        own = {"paid": paid, "drift": drift}
+        none: dict[str, Any] = dict.fromkeys(own)
+        return sum(
+            self._scored(desk, made_by, at, **(own if made_by == ENSEMBLE else none))
+            for made_by in makers(desk)
+        )
 
-    def _scored(self, desk: Desk, made_by: str, at: pd.Timestamp, paid: pd.Series | None) -> int:
+    def _scored(
+        self,
+        desk: Desk,
+        made_by: str,
+        at: pd.Timestamp,
+        *,
+        paid: pd.Series | None,
+        drift: float | None,
+    ) -> int:
         """Write the rows of one maker."""
         table = self._records.table(made_by, desk.asked)
         window, last = str(desk.study.params.monitoring.window), self._last(desk, made_by)
         table = _tail(table[table["known_at"] <= at], last, _rows(desk))
         if table is None:
             return 0
-        if made_by == ENSEMBLE and paid is not None:
+        if paid is not None:
             times = table.index.get_level_values("time")
             table = table.assign(paid=paid.reindex(times).to_numpy())
         if table["covered"].isna().all():
@@ -93,6 +115,7 @@ class Scoring:
         if len(ranges):
             told = monitoring.kept(scores, ranges, window=_rows(desk))
         rows = [_row(window, *pair, promise) for pair in zip(scores.iloc, told.iloc, strict=True)]
+        rows[-1]["drift"] = drift
         self._store.watch.write_performance(made_by, desk.asked, rows)
         return len(rows)
 

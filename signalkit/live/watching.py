@@ -104,14 +104,14 @@ class Watching:
         row = self._store.db.execute(asked, [ACCURACY, named, time]).fetchone()
         return row is not None and row[0] is not None
 
-    def drift(self, desk: Desk, market: Market, at: pd.Timestamp) -> dict[str, Any] | None:
-        """Compare the newest rows with those before, some times a window; what was found last.
+    def drift(self, desk: Desk, market: Market, at: pd.Timestamp) -> float | None:
+        """Compare the newest rows with those before, some times a window, and keep it.
 
         Returns
         -------
-        dict or None
-            `n` times predicted, `inputs` and `outputs`: by column its PSI, KS and whether it
-            moved; None before there are enough.
+        float or None
+            The largest PSI of what the ensemble says, as it was found last; None before there
+            are enough.
         """
         key, window = f"drift {desk.name} {desk.asked}", desk.study.params.monitoring.drift_window
         held = self._store.watch.state(key)
@@ -119,7 +119,7 @@ class Watching:
         times = live.index.get_level_values("time").unique().sort_values()
         step, n = max(1, window // _LOOKS), len(times)
         if n < window or (held is not None and held["n"] // step >= n // step):
-            return held
+            return _largest(held)
         asked = {"since": times[0], "at": at, "window": window}
         found = {"outputs": _drifted(self._said(desk, live), asked)}
         found["inputs"] = _drifted(self._read(desk, market), asked)
@@ -127,7 +127,7 @@ class Watching:
             self._raise(desk, kind, found[name], least, times[-1])
         held = {"n": n, "at": times[-1].value} | found
         self._store.watch.keep({key: held})
-        return held
+        return _largest(held)
 
     def _said(self, desk: Desk, live: pd.DataFrame) -> pd.DataFrame:
         """What the ensemble said, in validation and live."""
@@ -198,6 +198,12 @@ def _drifted(table: pd.DataFrame, asked: dict[str, Any]) -> dict[str, Any]:
         }
         for name, row in found.iterrows()
     }
+
+
+def _largest(held: dict[str, Any] | None) -> float | None:
+    """The largest PSI of outputs, None where none is kept."""
+    found = [] if held is None else [one["psi"] for one in held["outputs"].values()]
+    return max((psi for psi in found if psi is not None), default=None)
 
 
 def _finite(value: float) -> float | None:

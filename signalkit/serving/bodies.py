@@ -79,8 +79,8 @@ class Watched(Body):
     on_alarm: Literal["tell", "pause", "retire", "roll_back", "retrain"] | None = None
     on_drift: Literal["tell", "retrain"] | None = None
     alpha: Annotated[float, Field(gt=0, lt=1)] | None = None
-    window: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    drift_window: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    window: Annotated[int, Field(ge=2, le=1_000_000)] | None = None
+    drift_window: Annotated[int, Field(ge=2, le=1_000_000)] | None = None
     retrain_every: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
 

@@ -127,8 +127,11 @@ def test_live_steps_beats_and_ends_by_a_signal(tmp_path, monkeypatch):
             with Store.open(tmp_path / "data") as store:
                 beat = store.watch.state("heartbeat")
     assert beat["process"] == process.pid
+    assert beat["at"] < beat["due"]
     os.kill(process.pid, signal.SIGTERM)
     told, said = process.communicate(timeout=30)
     assert process.returncode == 0
     assert told.strip() == "stopped after 1 steps; what was written is whole"
     assert "no model is deployed" in said
+    with Store.open(tmp_path / "data") as store:
+        assert store.watch.state("heartbeat") == {"stopped": True}

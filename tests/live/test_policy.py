@@ -102,6 +102,16 @@ def test_a_pause_ends_when_another_model_is_deployed(house, store):
     assert [weight != 0 for weight in weights(store)] == [True, True, False, True]
 
 
+def test_what_was_said_of_a_model_comes_before_what_its_study_asks(house, store):
+    numbers = house.deploy(store, on_alarm="tell", **QUICK)
+    store.watch.keep({f"monitoring model {numbers['LIGHTGBM']}": {"on_alarm": "pause"}})
+    loop = Loop(store)
+    fed(house, store, house.clock[:1], loop)
+    raised(store, JOINT, numbers, at=house.clock[0])
+    fed(house, store, house.clock[1:2], loop)
+    assert [weight != 0 for weight in weights(store)] == [True, False]
+
+
 def test_tell_does_no_more_than_tell(house, store):
     numbers = house.deploy(store, on_alarm="tell", **QUICK)
     loop = Loop(store)
