@@ -41,7 +41,7 @@ def test_a_model_that_is_right_less_often_than_claimed_raises_the_alarm_once(
 ):
     claim = {"ranges": {}, "accuracy_low": 0.97}
     monkeypatch.setattr(scoring.Scoring, "promise", lambda self, desk, made_by: claim)
-    house.deploy(store, **QUICK)
+    house.deploy(store, alpha=0.4, **QUICK)
     fed(house, store, house.clock[:18], Loop(store))
     found = {alarm["subject"]: alarm for alarm in store.watch.alarms()}
     assert JOINT in found
@@ -59,9 +59,10 @@ def test_a_model_that_is_right_less_often_than_claimed_raises_the_alarm_once(
 def test_an_alarm_that_was_closed_begins_anew_with_later_predictions(house, store, monkeypatch):
     claim = {"ranges": {}, "accuracy_low": 0.97}
     monkeypatch.setattr(scoring.Scoring, "promise", lambda self, desk, made_by: claim)
-    house.deploy(store, **QUICK)
+    house.deploy(store, alpha=0.4, **QUICK)
     loop = Loop(store)
     fed(house, store, house.clock[:18], loop)
+    assert weights(store)[-1] == 0.0
     for alarm in store.watch.alarms():
         store.watch.close_alarm(alarm["id"], actor="me")
     fed(house, store, house.clock[18:20], loop)
