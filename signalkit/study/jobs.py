@@ -60,8 +60,9 @@ def _again(store: Store, asked: Mapping[str, Any]) -> list[int]:
 
 
 def _registered(study: Study) -> list[int]:
-    """Numbers of a study's models, with the scores that their walk-forward gave."""
-    return list(register(study, study.evidence("scores")).values())
+    """Numbers of a study's models, with what their walk-forward predicted and how it scored."""
+    past = study.validate()
+    return list(register(study, study.evidence("scores"), past).values())
 
 
 def _backtest(store: Store, asked: Mapping[str, Any]) -> list[int]:
