@@ -18,7 +18,7 @@ MAKEFLAGS += --no-print-directory
 export OMP_WAIT_POLICY := passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lab lint format bench certify notebooks lock clean
+.PHONY: help setup run serve test lab lint format bench certify notebooks lock clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ $(STAMP): requirements.lock requirements-gpu.lock pyproject.toml tools/bootstrap
 
 run: $(STAMP) ## run a study and write its report; PARAMS=params/other.yaml
 	@$(BIN)/signalkit run $(PARAMS)
+
+serve: $(STAMP) ## open API, dashboard and admin on a study's models, played over its last fold
+	@$(BIN)/signalkit serve --rehearse $(PARAMS)
 
 test: $(STAMP) ## run the tests, the examples in docstrings and the notebooks
 	@status=0; $(BIN)/pytest -m "not certify" $(SHARED) || status=$$?; \

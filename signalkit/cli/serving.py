@@ -103,17 +103,22 @@ def _watch(store: Store, stopped: Callable[[], bool]) -> None:
 @click.option("--name", "hosts", multiple=True, help="Further host names, as of a proxy.")
 @click.option("--certificate", type=click.Path(path_type=Path), help="File of a certificate.")
 @click.option("--key", type=click.Path(path_type=Path), help="File of its key.")
+@click.option("--rehearse", type=click.Path(path_type=Path), help="Params of a study to play.")
 @click.option("--no-worker", is_flag=True, help="Leave queued trainings to `signalkit work`.")
 @click.option("--no-live", is_flag=True, help="Leave new bars to `signalkit tick` or `live`.")
-def serve(*, no_worker: bool, no_live: bool, **options: Any) -> None:
+def serve(*, rehearse: Path | None, no_worker: bool, no_live: bool, **options: Any) -> None:
     """Serve API, dashboard and admin pages, and print the link that opens them.
 
     The token is SIGNALKIT_TOKEN, otherwise made anew. Worker and loop run beside the server in
-    processes of their own, are started again when they fail, and end with it.
+    processes of their own, are started again when they fail, and end with it. With --rehearse
+    a study is executed and the models of its last fold are deployed in a data folder of their
+    own, which has played that fold bar by bar; it is served in place of the usual one.
     """
     from signalkit.serving.running import run
     from signalkit.store import data_folder
 
+    if rehearse is not None:
+        os.environ["SIGNALKIT_DATA"] = str(_rehearsed(rehearse))
     words = {"work": not no_worker, "live": not no_live}
     beside = Beside([Child(verb) for verb, wanted in words.items() if wanted])
 
@@ -125,3 +130,12 @@ def serve(*, no_worker: bool, no_live: bool, **options: Any) -> None:
         run(data_folder(), tell=tell, **options)
     finally:
         beside.stop()
+
+
+def _rehearsed(path: Path) -> Path:
+    """Data folder of the rehearsal of a study; made where there is none yet."""
+    from signalkit import params
+    from signalkit.live import rehearsal
+    from signalkit.study import Study
+
+    return rehearsal(Study.open(**params.read(path).model_dump()))

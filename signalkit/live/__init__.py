@@ -3,6 +3,16 @@
 from signalkit.live.collecting import Collecting
 from signalkit.live.follow import follow
 from signalkit.live.loop import Loop, Step, tick
+from signalkit.live.played import rehearsal
 from signalkit.live.replay import Replay, replay
 
-__all__ = ["Collecting", "Loop", "Replay", "Step", "follow", "replay", "tick"]
+__all__ = [
+    "Collecting",
+    "Loop",
+    "Replay",
+    "Step",
+    "follow",
+    "rehearsal",
+    "replay",
+    "tick",
+]

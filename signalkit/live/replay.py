@@ -18,13 +18,12 @@ import numpy as np
 import pandas as pd
 
 from signalkit.bars import interval_length
-from signalkit.errors import DataError
 from signalkit.inference import EnsemblePrediction, Predictor
 from signalkit.inference.quality import behind
-from signalkit.live.loop import Loop
+from signalkit.live.played import fold_clock, play
 from signalkit.store import Asked, Store
 from signalkit.store.predictions import ENSEMBLE
-from signalkit.study import Study, rehearse
+from signalkit.study import Study
 from signalkit.training import PROBABILITIES
 
 _SAID = ["prediction", *PROBABILITIES]
@@ -63,17 +62,9 @@ def replay(study: Study, *, bars: int) -> Replay:
     DataError
         If models are fitted a symbol each, or the fold has no bar.
     """
-    table = study.validate()
-    times = table.index.get_level_values("time")
-    first = study.evidence("folds")["test_from"].iloc[-1]
-    clock = times[times >= first].unique().sort_values()[-bars:]
-    if clock.empty:
-        raise DataError("the last fold holds no bar to serve")
+    table, clock = study.validate(), fold_clock(study, bars)
     with tempfile.TemporaryDirectory(prefix="replay-") as name, Store.open(Path(name)) as store:
-        numbers = rehearse(study, store, until=clock[0])
-        loop = Loop(store)
-        for time in clock:
-            loop.step(at=time)
+        numbers = play(study, store, clock)
         asked = _question(study)
         named = {str(number): model for model, number in numbers.items()} | {ENSEMBLE: ENSEMBLE}
         served = pd.concat([store.predictions.table(made_by, asked) for made_by in named])

@@ -251,6 +251,7 @@ def overview(store: Store) -> dict[str, Any]:
         "bars": bars,
         "newest_bar": max((row["last_bar"] for row in bars), default=None),
         "heartbeat": heartbeat and heartbeat.get("at"),
+        "rehearsal": store.watch.state("rehearsal"),
         "unsettled": waiting,
         "training": reading.waiting(store),
     }
