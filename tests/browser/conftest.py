@@ -1,9 +1,6 @@
 """A real Chromium, tabs that remember what they did, and one report of the quickstart."""
 
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,22 +74,6 @@ def new_tab(browser):
 
 
 @pytest.fixture(scope="session")
-def outside():
-    """Environment of a person at a terminal: that of the tests less their choice of figures."""
-    return {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}
-
-
-@pytest.fixture(scope="session")
-def report(chromium, outside, tmp_path_factory):
-    """Folder of the quickstart's report, made once, over the store of this test run."""
-    folder = tmp_path_factory.mktemp("reports")
-    done = subprocess.run(
-        [sys.executable, "-m", "signalkit.cli", "run", "params/quickstart.yaml"],
-        cwd=ROOT,
-        env=outside | {"SIGNALKIT_REPORTS": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return folder / "quickstart"
+def report(chromium, quickstart_made):
+    """Folder of the quickstart's report."""
+    return quickstart_made / "reports" / "quickstart"

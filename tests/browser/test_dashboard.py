@@ -84,7 +84,6 @@ def enter(tab, server):
     return tab.page
 
 
-@pytest.mark.certify
 def test_from_log_in_over_training_and_deploying_to_log_out(works, new_tab):
     tab = new_tab()
     page = enter(tab, works)

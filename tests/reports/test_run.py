@@ -44,8 +44,8 @@ def only(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def quickstart():
-    """The quickstart's report, made once for the whole test run."""
+def quickstart(quickstart_ran):
+    """The quickstart's report and its study."""
     return reports.run(QUICKSTART)
 
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from click.testing import CliRunner
 
-from signalkit import ROOT, cli, reports
+from signalkit import cli, reports
 from signalkit.errors import ParamsError, StoreError
 from signalkit.reports.verify import _compare_folders
 from signalkit.store import Store
@@ -15,9 +15,9 @@ PNG = 'src="data:image/png;base64,iVBORw0K'
 
 
 @pytest.fixture(scope="module")
-def report():
-    """Folder of the quickstart's report, made once for the whole test run."""
-    return reports.run(ROOT / "params" / "quickstart.yaml")[0].parent
+def report(quickstart_ran):
+    """Folder of the quickstart's report."""
+    return quickstart_ran / "reports" / "quickstart"
 
 
 @pytest.fixture

@@ -197,3 +197,13 @@ def test_files_that_were_changed_say_nothing_of_a_model(own_store):
         model = validated_model(store, walked(300))
         (store.folder / model.artifact / PAST).write_bytes(b"better")
         assert validated(store, model) == (None, "its files are missing or changed; train it again")
+
+
+def test_the_overview_says_where_what_it_shows_is_a_rehearsal(own_store, write):
+    assert "rehearsal" not in write.get("/ml/").text
+    told = {"study": "quick<b>", "from": "2015-01-02T21:00:00+00:00"}
+    with Store.open(own_store) as store:
+        store.watch.keep({"rehearsal": told | {"to": "2015-12-31T21:00:00+00:00"}})
+    text = write.get("/ml/").text
+    assert "A rehearsal: study quick&lt;b&gt; as if it had been deployed at 2015-01-02 21:00" in text
+    assert "stopped at 2015-12-31 21:00" in text
