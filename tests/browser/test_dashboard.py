@@ -14,6 +14,12 @@ from tests.serving.filled import RUN, fill
 from tests.serving.trained import collect, walk
 
 TOKEN = "browser-" + "b" * 32
+ADMIN = {
+    "tables": "admin/signalkit",
+    "table": "admin/signalkit/ml_models",
+    "row": "admin/signalkit/ml_models/1",
+    "query": "admin/signalkit/sessions",
+}
 PAGES = {
     "overview": "",
     "models": "models/",
@@ -130,6 +136,13 @@ def test_from_log_in_over_training_and_deploying_to_log_out(works, new_tab):
     page.context.close()
 
 
+def serious(page):
+    """What axe finds that keeps somebody out: rule, and where."""
+    faults = Axe().run(page).response["violations"]
+    grave = [f for f in faults if f["impact"] in ("serious", "critical")]
+    return [(f["id"], [n["html"][:160] for n in f["nodes"][:3]]) for f in grave]
+
+
 def test_the_judge_of_accessibility_sees_a_fault(new_tab):
     page = new_tab().page
     page.set_content("<html lang=en><title>t</title><main><input><img src='data:,'></main></html>")
@@ -142,17 +155,17 @@ def test_the_judge_of_accessibility_sees_a_fault(new_tab):
 )
 def test_no_page_has_a_serious_fault_of_accessibility(full, new_tab, tmp_path, look):
     tab = new_tab(**LOOKS[look])
+    tab.page.goto(f"{full.address}/login")
+    assert serious(tab.page) == []
     page = enter(tab, full)
     found = {}
-    for name, path in PAGES.items():
-        page.goto(f"{full.address}/ml/{path}")
+    for name, path in ({n: f"ml/{p}" for n, p in PAGES.items()} | ADMIN).items():
+        page.goto(f"{full.address}/{path}")
         page.locator("details").evaluate_all("all => all.forEach(each => { each.open = true; })")
-        faults = Axe().run(page).response["violations"]
-        serious = [f for f in faults if f["impact"] in ("serious", "critical")]
-        found[name] = [(f["id"], [n["html"][:160] for n in f["nodes"][:3]]) for f in serious]
+        found[name] = serious(page)
         page.screenshot(path=tmp_path / f"{name}-{look}.png", full_page=True)
     assert {name: faults for name, faults in found.items() if faults} == {}
-    assert len(list(tmp_path.glob("*.png"))) == len(PAGES)
+    assert len(list(tmp_path.glob("*.png"))) == len(PAGES) + len(ADMIN)
     page.context.close()
 
 

@@ -205,5 +205,7 @@ def test_the_overview_says_where_what_it_shows_is_a_rehearsal(own_store, write):
     with Store.open(own_store) as store:
         store.watch.keep({"rehearsal": told | {"to": "2015-12-31T21:00:00+00:00"}})
     text = write.get("/ml/").text
-    assert "A rehearsal: study quick&lt;b&gt; as if it had been deployed at 2015-01-02 21:00" in text
+    assert (
+        "A rehearsal: study quick&lt;b&gt; as if it had been deployed at 2015-01-02 21:00" in text
+    )
     assert "stopped at 2015-12-31 21:00" in text

@@ -21,6 +21,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from signalkit.serving.admin import cells
+from signalkit.serving.admin.labels import labelling
 from signalkit.serving.admin.queries import QUERIES, TABLES
 from signalkit.serving.database import Database
 from signalkit.serving.headers import CONTENT, SAFE_METHODS
@@ -140,7 +141,8 @@ class Admin:
         # no token, no cookie: Datasette needs to know nobody
         headers = [(name, value) for name, value in scope["headers"] if name == b"host"]
         inner = dict(scope) | {"path": path, "raw_path": raw, "root_path": "", "headers": headers}
-        await self._pages(inner, receive, self._sending(send))
+        told = labelling(send) if scope["method"] == "GET" else send
+        await self._pages(inner, receive, self._sending(told))
 
     def _sending(self, send: Send) -> Send:
         """Sends answers with the policy of these pages, which nobody keeps."""
