@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from signalkit.errors import DataError
-from signalkit.inference.quality import MOST_OUTSIDE, outside
-from signalkit.inference.results import Flag, LeftOut
+from signalkit.inference.quality import MOST_OUTSIDE, knew, outside
+from signalkit.inference.results import IN_SAMPLE, Flag, LeftOut
 from signalkit.inference.shelf import Member, Shelf, failures
 from signalkit.inference.warm import Streams
 from signalkit.store import Registered, Store
@@ -122,6 +122,9 @@ def _answer(member: Member, rows: pd.DataFrame, missing: int) -> Answer:
     flags = [Flag("outside_hull", f"{member.entry.name}: {names}")] if share else []
     if member.hull is None:
         flags.append(Flag("no_hull", f"{member.entry.name} keeps no ranges; train it again"))
+    if knew(member, time):
+        told = f"{member.entry.name} was trained up to {member.entry.trained_to:%Y-%m-%d %H:%M}Z"
+        flags.append(Flag(IN_SAMPLE, f"{told} and the labels after it"))
     value, shares = _said(member, rows)
     return Answer(member, time, value, shares, 1 - share, missing, tuple(flags))
 

@@ -17,6 +17,8 @@ from signalkit.inference.warm import RECENT
 
 # share of columns out of their range above which a model is not asked
 MOST_OUTSIDE = 0.5
+# horizons after which no calendar's closed days matter
+_FAR = 20
 # columns that a flag names
 _NAMED = 3
 
@@ -44,6 +46,16 @@ def completeness(missing: int) -> tuple[float, tuple[Flag, ...]]:
         return 1.0, ()
     told = f"{missing} bars lack among the newest {RECENT}"
     return RECENT / (RECENT + missing), (Flag("gap", told),)
+
+
+def knew(member: Member, time: pd.Timestamp) -> bool:
+    """Whether a model was trained on a bar, or on labels that reach into the bar's outcome."""
+    entry, kept = member.entry, member.asked.collection
+    if time <= entry.trained_to:
+        return True
+    if time - entry.trained_to > _FAR * entry.prediction_horizon * interval_length(kept.interval):
+        return False
+    return behind(entry.trained_to, time, kept.interval, kept.calendar) < entry.prediction_horizon
 
 
 def outside(member: Member, row: np.ndarray) -> tuple[float, str]:

@@ -13,6 +13,9 @@ import pandas as pd
 
 SIDES = ("sell", "hold", "buy")
 
+# code of the flag of an answer that knew its outcome
+IN_SAMPLE = "in_sample"
+
 
 @dataclass(frozen=True)
 class Flag:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from signalkit.inference import EnsemblePrediction, Prediction
+from signalkit.inference import IN_SAMPLE, EnsemblePrediction, Prediction
 from signalkit.serving.database import Database
 from signalkit.store import Asked, Predicted, Store
 from signalkit.store.predictions import ENSEMBLE
@@ -24,15 +24,14 @@ def keep(database: Database, answer: Prediction, *, past: bool) -> bool:
     -------
     bool
         Whether it is in the store now. Not where it was refused, or where a model of it was
-        trained on its bar.
+        trained on its bar, or on labels that reach into its outcome.
     """
     if past or answer.refused or answer.time is None:
         return False
+    if any(flag.code == IN_SAMPLE for flag in answer.flags):
+        return False
+    made = _rows(answer)
     with database.writing() as store:
-        made = _rows(answer)
-        models = {row.made_by for row in made} - {ENSEMBLE}
-        if any(store.models.find(number).trained_to >= answer.time for number in models):
-            return False
         store.predictions.write(made)
         return _there(store, made[0])
 

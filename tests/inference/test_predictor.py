@@ -125,7 +125,7 @@ def test_one_prediction_is_that_of_the_best_score_and_the_ensemble_is_the_mean(s
     assert [vote.weight for vote in both.votes] == [0.5, 0.5]
     assert shares(both) == pytest.approx(np.mean([shares(v) for v in both.votes], axis=0))
     assert 0 <= both.disagreement <= 1
-    assert [flag.code for flag in both.flags] == ["few_settled"]
+    assert [flag.code for flag in both.flags] == ["in_sample", "in_sample", "few_settled"]
     assert both.confidence == pytest.approx(max(shares(both)) * (1 - both.disagreement))
 
 

@@ -25,8 +25,21 @@ def cut(store, after):
 
 
 def codes(told):
-    """Codes of an answer's flags, but that a set needs more."""
-    return [flag.code for flag in told.flags if flag.code != "few_settled"]
+    """Codes of flags but that a set needs more and that models were trained on these bars."""
+    return [flag.code for flag in told.flags if flag.code not in ("few_settled", "in_sample")]
+
+
+@pytest.mark.parametrize(("sessions", "says"), [(-3, True), (0, True), (4, True), (5, False)])
+def test_an_answer_that_knew_some_of_its_outcome_says_so(store, sessions, says):
+    entry = next(m for m in store.models.list() if m.status == "deployed")
+    times = store.read_bars("SP500", "1d").index
+    at = times[times.searchsorted(entry.trained_to) + sessions]
+    assert entry.prediction_horizon == 5
+    told = Predictor(store).get_ensemble_prediction("SP500", HOURS, at=at)
+    assert told.time == at
+    found = [flag for flag in told.flags if flag.code == "in_sample"]
+    assert len(found) == 2 * says
+    assert all(f"trained up to {entry.trained_to:%Y-%m-%d %H:%M}Z" in f.detail for f in found)
 
 
 @pytest.mark.parametrize(
