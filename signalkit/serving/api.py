@@ -79,4 +79,14 @@ def _document(app: FastAPI) -> dict[str, Any]:
             for status, answer in operation["responses"].items():
                 if int(status) >= 400:
                     answer["content"] = {JSON: {"schema": {"$ref": "#/components/schemas/Refusal"}}}
+            for asked in operation.get("parameters", []):
+                asked["schema"] = _without_null(asked["schema"])
     return found
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter: an address has no null, what is not asked for is left out."""
+    rest = [part for part in schema.get("anyOf", []) if part != {"type": "null"}]
+    if len(rest) != 1:
+        return schema
+    return {name: told for name, told in schema.items() if name != "anyOf"} | rest[0]

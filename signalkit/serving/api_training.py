@@ -20,6 +20,21 @@ from signalkit.store import Store, Training
 router = APIRouter(prefix="/training-sessions", tags=["training sessions"])
 
 Id = Annotated[Number, Path(description="number of a session")]
+_SESSION = {"$ref": "#/components/schemas/SessionRow"}
+# one event; `data` is JSON in a text
+_EVENT = {
+    "type": "object",
+    "required": ["event", "id", "data"],
+    "properties": {
+        "event": {"enum": ["progress", "end"]},
+        "id": {"type": "string"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": _SESSION,
+        },
+    },
+}
 
 
 def row(session: Training) -> SessionRow:
@@ -119,7 +134,7 @@ def resume_training_session(id: Id, database: Lent, request: Request) -> Queued:
     | {
         200: {
             "description": "server-sent events `progress` and a last `end`, each a session as JSON",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": _EVENT}},
         },
         204: {"description": "it is over, and the last event that was seen told so"},
     },

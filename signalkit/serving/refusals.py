@@ -11,9 +11,11 @@ _ANY = {
     400: "the request is not what it must be",
     401: "nobody is known by this token, or none was given",
     403: "the token may not do this",
+    414: "the address is too long",
     421: "the server does not answer under this host",
     422: "values are refused; `errors` says which",
     429: "too many requests; Retry-After says when to ask again",
+    431: "the headers are too many or too long",
     503: "the database, the disk or a queue refuses; Retry-After says when to ask again",
 }
 _OF_BODIES = {413: "the body is too large", 415: "the body is not application/json"}

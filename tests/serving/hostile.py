@@ -300,6 +300,7 @@ _TRICKS = [
     (b"range", b"bytes=0-0,-1"),
     (b"expect", b"100-continue"),
     (b"content-encoding", b"gzip"),
+    (b"x-long", b"a" * 40_000),
 ]
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from signalkit.serving import create
+from signalkit.serving import create, dashboard, dashboard_changes
 from signalkit.serving.security import PUBLIC
 from signalkit.store import Store
 from tests.serving.client import HOST, READ_TOKEN, TOKEN
@@ -66,8 +66,10 @@ def assert_harmless(app, asks):
 
 
 def paths(app):
-    """Templates of all paths of the API, and those that are not in its document."""
-    return [*app.openapi()["paths"], "/login", "/logout", "/ml/", "/metrics", "/api/ml/{x}/"]
+    """Templates of all paths of the API, of the pages, and some that are not there."""
+    pages = [getattr(route, "path", "") for route in dashboard.router.routes]
+    forms = [f"/ml{route.path}" for route in dashboard_changes.router.routes]
+    return [*app.openapi()["paths"], *filter(None, pages), *forms, "/login", "/logout", "/", "/x/"]
 
 
 def test_hostile_requests_change_nothing_and_break_nothing(app, house):
@@ -84,6 +86,7 @@ def test_ten_thousand_hostile_requests_change_nothing_and_break_nothing(app, hou
     codes = assert_harmless(app, drawn(8, 10_000, paths(app), identities(app)))
     assert everything(house) == before
     assert sum(codes.values()) == 10_000
+    assert {200, 400, 401, 403, 404, 405, 413, 414, 415, 421, 422, 431} <= set(codes)
     assert send(app, Ask("GET", "/readyz", headers=[(b"host", b"127.0.0.1")]))[0] == 200
 
 
@@ -118,7 +121,7 @@ def test_no_form_of_elsewhere_changes_anything_for_somebody_who_is_logged_in(
     cookie = f"{app.state.door.cookie}={app.state.door.visits.begin(role)}"
     headers = [(b"host", HOST.removeprefix("http://").encode()), (b"cookie", cookie.encode())]
     headers += [] if origin is None else [(b"origin", origin.encode())]
-    for path in [p.replace("{id}", "2").replace("{model_id}", "2") for p in paths(app)]:
+    for path in [p.replace("{id}", "2").replace("{number}", "2") for p in paths(app)]:
         for method in ("POST", "PUT", "PATCH", "DELETE"):
             for kind in (b"application/x-www-form-urlencoded", b"text/plain", b"application/json"):
                 ask = Ask(method, path.replace("{", "").replace("}", ""), "", headers)

@@ -16,6 +16,8 @@ CHECKS = [
     checks.response_headers_conformance,
     checks.response_schema_conformance,
 ]
+# what breaks the document may also be too long to be looked at
+REFUSED = {"expected-statuses": ["400", "404", "405", "413", "414", "415", "422", "431"]}
 # who asks is the client's own affair
 _KEPT = ("Content-Type", "Last-Event-ID")
 PROBLEM = "application/problem+json"
@@ -54,7 +56,6 @@ def send(client, case):
     if isinstance(options.get("data"), bytes):
         options["content"] = options.pop("data")
     headers = {name: value for name, value in kwargs["headers"].items() if name in _KEPT}
-    print(kwargs["method"], kwargs["url"], options)
     answer = client.request(kwargs["method"], kwargs["url"], headers=headers, **options)
     if answer.status_code == 202 and "session_id" in answer.json():
         client.request("DELETE", f"/api/ml/training-sessions/{answer.json()['session_id']}/")
@@ -64,7 +65,9 @@ def send(client, case):
 def assert_as_documented(client, mode, examples):
     """Every operation, asked in many ways, answers what its document says."""
     document = client.get("/api/openapi.json").json()
-    schema = schemathesis.openapi.from_dict(document).include(path_regex="^/api/ml/")
+    config = schemathesis.Config.from_dict({"checks": {"negative_data_rejection": REFUSED}})
+    schema = schemathesis.openapi.from_dict(document, config=config)
+    schema = schema.include(path_regex="^/api/ml/")
     more = [checks.negative_data_rejection] if mode is GenerationMode.NEGATIVE else []
     asked = 0
     for found in schema.get_all_operations():
@@ -96,7 +99,7 @@ def test_every_path_of_the_page_is_in_the_document_with_its_refusals(write):
         assert operation["tags"]
         assert operation["summary"]
         refusals = {s: a for s, a in operation["responses"].items() if int(s) >= 400}
-        assert {"400", "401", "403", "422", "429", "503"} <= set(refusals)
+        assert {"400", "401", "403", "414", "422", "429", "431", "503"} <= set(refusals)
         assert ("413" in refusals) == ("requestBody" in operation), (path, method)
         assert ("404" in refusals) >= ("{" in path), (path, method)
         assert all(list(answer["content"]) == [PROBLEM] for answer in refusals.values())
