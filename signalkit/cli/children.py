@@ -1,14 +1,12 @@
 """Processes that a command starts: the same command with other words, ended with it.
 
-A child reads its parent's pipe: when that closes, also because the parent was killed, the child
-stops as if it had been told to. One that ends by itself is started again, each time later.
+A child ends when its parent does, also when that was killed (`cli.child`). One that ends by itself
+is started again, each time later.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -44,7 +42,7 @@ class Child:
         """Start it, unless it ended badly a moment ago; whether it was started."""
         if self._process is not None or time.monotonic() < self._not_before:
             return False
-        command = [sys.executable, "-m", "signalkit.cli.children", *self._words]
+        command = [sys.executable, "-m", "signalkit.cli.child", *self._words]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE)
         return True
 
@@ -118,21 +116,3 @@ class Beside:
             child.tell_to_end()
         for child in self._children:
             child.stop()
-
-
-def end_with_parent() -> None:
-    """Have this process told to stop when its parent's end of the pipe closes."""
-
-    def watch() -> None:
-        while os.read(0, 1024):  # the parent writes nothing
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-if __name__ == "__main__":
-    from signalkit.cli import main
-
-    end_with_parent()
-    main()

@@ -208,14 +208,15 @@ def _beat(store: Store, key: str) -> Part:
     if state is None or changed is None:
         return Part(state="off", detail="it never ran here")
     if state.get("stopped"):
-        return Part(state="off", detail="it was stopped")
+        return Part(state="off", detail=f"it was stopped, {changed}")
     if "process" in state and not _lives(int(state["process"])):
         return Part(state="degraded", detail=f"its process is gone; it was last seen {changed}")
     due = datetime.fromisoformat(state.get("due") or changed)
     late = (datetime.now(UTC) - due).total_seconds()
     if "due" in state and late > _LATE_SECONDS:
         return Part(state="degraded", detail=f"it is {late:,.0f} s late; last seen {changed}")
-    return Part(state="ok", detail=f"last seen {changed}")
+    told = f"last seen {changed}"
+    return Part(state="ok", detail=f"{told}, due {state['due']}" if "due" in state else told)
 
 
 def _lives(process: int) -> bool:

@@ -31,5 +31,7 @@ class Client:
 
     def close(self):
         self._loop.run_until_complete(self._client.aclose())
+        for left in asyncio.all_tasks(self._loop):  # such as the watch that a stream keeps
+            left.cancel()
         self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()

@@ -6,8 +6,10 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -129,16 +131,27 @@ with database.reading() as store:
 """
 
 
-def test_a_read_only_house_is_told_and_still_read(house, tmp_path_factory):
+@pytest.fixture
+def readable(house):
+    """A copy of the house that anybody may read and nobody may write.
+
+    Folders of pytest are closed to others, and closed again by every other run of it.
+    """
     with Store.open(house) as store:
         store.db.execute("PRAGMA wal_checkpoint(truncate)")
-    for path in [house, *house.rglob("*")]:
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    for parent in list(house.parents)[:-1]:
-        if os.geteuid() == 0:
-            parent.chmod(parent.stat().st_mode | 0o555)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        copy = shutil.copytree(house, Path(folder) / "data")
+        for path in [copy, *copy.rglob("*")]:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        yield copy
+        for path in [copy, *copy.rglob("*")]:
+            path.chmod(0o755)
+
+
+def test_a_read_only_house_is_told_and_still_read(readable):
     done = subprocess.run(
-        [sys.executable, "-c", AS_NOBODY, str(house)],
+        [sys.executable, "-c", AS_NOBODY, str(readable)],
         capture_output=True, text=True, timeout=60, check=False,
         env=os.environ | {"NUMBA_DISABLE_JIT": "1", "HOME": "/tmp", "MPLCONFIGDIR": "/tmp"},
     )  # fmt: skip

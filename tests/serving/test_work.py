@@ -14,6 +14,8 @@ from contextlib import contextmanager
 import pytest
 
 from signalkit.cli.children import Beside, Child
+from signalkit.serving import health
+from signalkit.serving.database import Database
 from signalkit.store import Store
 
 TOKEN = "t" * 20
@@ -21,10 +23,10 @@ MISSING = {"kind": "backtest", "model": 99}
 
 
 @contextmanager
-def signalkit(*words):
+def signalkit(*words, errors=subprocess.DEVNULL):
     """The command in a process of its own."""
     command = [sys.executable, "-m", "signalkit.cli", *words]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    pipes = {"stdout": subprocess.PIPE, "stderr": errors, "text": True}
     with subprocess.Popen(command, **pipes) as process:
         yield process
         process.kill()
@@ -57,6 +59,44 @@ def test_the_worker_does_what_is_queued_says_that_it_runs_and_stops_when_told(ow
         assert process.wait(20) == 0
         assert store.watch.state("worker") == {"stopped": True}
         assert list((own_store / "locks").iterdir()) == []
+
+
+def test_a_loop_that_was_killed_and_one_that_was_stopped_are_told(own_store):
+    def told():
+        return health.Health(database).readiness().parts["loop"]
+
+    database = Database(own_store)
+    with Store.open() as store:
+        for number, state, says in (
+            (signal.SIGKILL, "degraded", "its process is gone; it was last seen 20"),
+            (signal.SIGTERM, "off", "it was stopped, 20"),
+        ):
+            with signalkit("live") as process:
+                until(
+                    lambda at=process.pid: (
+                        (store.watch.state("heartbeat") or {}).get("process") == at
+                    )
+                )
+                assert told().state == "ok"
+                assert re.match(r"last seen 20.*, due 20", told().detail)
+                process.send_signal(number)
+                process.wait(20)
+            assert told().state == state
+            assert told().detail.startswith(says)
+    database.close()
+
+
+def test_server_worker_and_loop_start_and_end_without_a_warning(own_store, tmp_path):
+    with (tmp_path / "log").open("w+") as log, Store.open() as store:
+        with signalkit("serve", "--port", "0", errors=log) as server:
+            served(server)
+            for key in ("worker", "heartbeat"):
+                until(lambda key=key: (store.watch.state(key) or {}).get("process"))
+            server.terminate()
+            assert server.wait(20) == 0
+        assert store.watch.state("worker") == store.watch.state("heartbeat") == {"stopped": True}
+        log.seek(0)
+        assert not re.search("warning|traceback|error", log.read(), re.IGNORECASE)
 
 
 def test_a_child_ends_when_its_parent_is_killed(own_store, tmp_path):
