@@ -74,23 +74,57 @@ def whole(past: pd.DataFrame | None, live: pd.DataFrame) -> pd.DataFrame:
     live = live[_COLUMNS]
     if past is None or past.empty:
         return live.sort_index()
-    fresh = live[~live.index.isin(past.index)]
+    fresh = _fresh(past, live)
     parts = [past[_COLUMNS], fresh] if len(fresh) else [past[_COLUMNS]]
     return pd.concat(parts).sort_index()
 
 
-def voices(desk: Desk, pasts: Pasts, records: Records) -> pd.DataFrame:
-    """Predictions of the desk's voices by the names that the study calls them.
+class Voices:
+    """Predictions of a desk's voices by the names that the study calls them, kept warm."""
 
-    Returns
-    -------
-    DataFrame indexed by (symbol, time, model_id)
-        Model types, and ENSEMBLE.
-    """
-    makers = {entry.model_type: str(entry.id) for entry in reversed(desk.entries)}
-    makers[training.ENSEMBLE] = ENSEMBLE
-    parts = []
-    for name, made_by in makers.items():
-        found = whole(pasts.of(desk, made_by), records.table(made_by, desk.asked))
-        parts.append(found.assign(model_id=name).set_index("model_id", append=True))
-    return pd.concat([part for part in parts if len(part)] or parts[:1])
+    def __init__(self, pasts: Pasts, records: Records) -> None:
+        self._pasts, self._records = pasts, records
+        self._held: dict[tuple, tuple[list[pd.DataFrame], pd.DataFrame | None]] = {}
+
+    def of(self, desk: Desk) -> pd.DataFrame:
+        """All of them, validation's first and live ones of other bars after.
+
+        Returns
+        -------
+        DataFrame indexed by (symbol, time, model_id)
+            Model types, and ENSEMBLE.
+        """
+        makers = {entry.model_type: str(entry.id) for entry in reversed(desk.entries)}
+        makers[training.ENSEMBLE] = ENSEMBLE
+        pasts = [self._pasts.of(desk, made_by) for made_by in makers.values()]
+        key = (desk.name, desk.asked, *makers.items())
+        held, joined = self._held.get(key, ([], None))
+        if len(held) != len(pasts) or any(a is not b for a, b in zip(held, pasts, strict=True)):
+            named = [_named(past, name) for past, name in zip(pasts, makers, strict=True)]
+            found = [past for past in named if past is not None]
+            joined = pd.concat(found) if found else None
+            self._held = {key: (pasts, joined)}
+        parts = [] if joined is None else [joined]
+        for past, (name, made_by) in zip(pasts, makers.items(), strict=True):
+            live = self._records.table(made_by, desk.asked)
+            live = _named(_fresh(past, live), name)
+            parts += [] if live is None else [live]
+        return pd.concat(parts) if parts else self._records.table(ENSEMBLE, desk.asked)
+
+
+def _fresh(past: pd.DataFrame | None, live: pd.DataFrame) -> pd.DataFrame:
+    """Live rows of bars that validation does not have."""
+    if past is None or past.empty:
+        return live
+    last = past.index.get_level_values("time").max()
+    later = live.index.get_level_values("time") > last
+    if later.all():
+        return live
+    return live[later | ~live.index.isin(past.index)]
+
+
+def _named(rows: pd.DataFrame | None, name: str) -> pd.DataFrame | None:
+    """Rows with the name of a model in their index; None of none."""
+    if rows is None or rows.empty:
+        return None
+    return rows[_COLUMNS].assign(model_id=name).set_index("model_id", append=True)

@@ -15,11 +15,16 @@ _ROWS = """SELECT id, symbol, prediction_timestamp, prediction_value,
     prediction_probabilities ->> '$.sell', prediction_probabilities ->> '$.hold',
     prediction_probabilities ->> '$.buy', confidence_score, known_at, actual_value,
     detail ->> '$.prediction_set', detail ->> '$.prediction_interval'
-    FROM ml_predictions WHERE made_by = :made_by AND prediction_type = :target
+    FROM ml_predictions WHERE {maker} = :made_by AND prediction_type = :target
     AND interval = :interval AND horizon = :horizon AND prediction_value IS NOT NULL
-    AND (id > :last OR id IN (SELECT value FROM json_each(:open)))
-    ORDER BY prediction_timestamp, symbol"""
-_NAMES = ["prediction", *PROBABILITIES, "confidence", "known_at", "actual", "covered"]
+    AND id > :last ORDER BY id"""
+# all of a maker are found by its name; those that are new by their number, which the + asks for
+_ALL, _NEW = (_ROWS.format(maker=name) for name in ("made_by", "+made_by"))
+_SETTLED = """SELECT id, known_at, actual_value,
+    detail ->> '$.prediction_set', detail ->> '$.prediction_interval'
+    FROM ml_predictions WHERE id IN (SELECT value FROM json_each(?)) AND known_at IS NOT NULL"""
+_NUMBERS = ["prediction", *PROBABILITIES, "confidence"]
+_OPEN = np.iinfo(np.int64).min  # as numpy writes NaT
 
 
 class Record:
@@ -27,8 +32,13 @@ class Record:
 
     def __init__(self, store: Store, made_by: str, asked: Asked) -> None:
         self._store, self.made_by, self.asked = store, made_by, asked
-        self._kept: pd.DataFrame | None = None
-        self._last, self._open = 0, "[]"
+        self._symbols: list[str] = []
+        self._cells: dict[str, np.ndarray] = {
+            name: np.empty(0, np.int64) for name in ("symbol", "time", "known_at")
+        } | {name: np.empty(0) for name in (*_NUMBERS, "actual", "covered")}
+        self._open: dict[int, int] = {}
+        self._last, self._marker = 0, None
+        self._table: pd.DataFrame | None = None
 
     def table(self) -> pd.DataFrame:
         """All that it answered.
@@ -37,35 +47,70 @@ class Record:
         -------
         DataFrame indexed by (symbol, time), in order of time
             Columns of a table of predictions, and `covered`, whether its set or interval held
-            the outcome, NaN where there is none. Refused answers are left out.
+            the outcome, NaN where there is none. Refused answers are left out. The same frame
+            while nothing is new.
         """
-        own = {"made_by": self.made_by, "last": self._last, "open": self._open}
-        rows = self._store.db.execute(_ROWS, self.asked._asdict() | own).fetchall()
-        if not rows and self._kept is not None:
-            return self._kept
-        new = _table([row[1:] for row in rows], self.asked.target)
-        table = new if self._kept is None else pd.concat([self._kept, new])
-        # what has settled stays as it is
-        done = table["known_at"].notna().to_numpy()
-        self._kept = table[done] if done.any() else None
-        self._last = max([self._last, *(row[0] for row in rows)])
-        self._open = json.dumps([row[0] for row in rows if row[8] is None])
-        return table
+        (version,) = self._store.db.execute("PRAGMA data_version").fetchone()
+        marker = version, self._store.db.conn.total_changes
+        if marker != self._marker or self._table is None:
+            changed = self._settle() + self._append()
+            if changed or self._table is None:
+                self._table = self._made()
+            self._marker = marker
+        return self._table
 
+    def _append(self) -> int:
+        """Read rows that are new; how many."""
+        told = self.asked._asdict() | {"made_by": self.made_by, "last": self._last}
+        rows = self._store.db.execute(_NEW if self._last else _ALL, told).fetchall()
+        if not rows:
+            return 0
+        ids, symbols, times, *numbers, known, actual, sides, ends = zip(*rows, strict=True)
+        self._symbols += sorted(set(symbols).difference(self._symbols))
+        target, said = self.asked.target, zip(actual, sides, ends, strict=True)
+        new = {name: np.array(cells, float) for name, cells in zip(_NUMBERS, numbers, strict=True)}
+        new |= {
+            "symbol": np.array([self._symbols.index(symbol) for symbol in symbols]),
+            "time": np.array(times, np.int64),
+            "known_at": np.array([_OPEN if k is None else k for k in known], np.int64),
+            "actual": np.array(actual, float),
+            "covered": np.array([_covered(*one, target) for one in said], float),
+        }
+        begin = len(self._cells["time"])
+        self._cells = {n: np.concatenate([held, new[n]]) for n, held in self._cells.items()}
+        self._open |= {n: begin + i for i, n in enumerate(ids) if known[i] is None}
+        self._last = ids[-1]
+        return len(rows)
 
-def _table(rows: list[tuple], target: str) -> pd.DataFrame:
-    """Rows of the database as a table of predictions."""
-    cells = list(zip(*rows, strict=True)) if rows else [[] for _ in range(11)]
-    times = pd.DatetimeIndex(np.array(cells[1], dtype="M8[ns]"), tz="UTC")
-    index = pd.MultiIndex.from_arrays([list(cells[0]), times], names=["symbol", "time"])
-    numbers = [np.array(column, dtype=float) for column in cells[2:7]]
-    known = [np.datetime64("NaT") if k is None else np.datetime64(k, "ns") for k in cells[7]]
-    actual = np.array(cells[8], dtype=float)
-    told = zip(*cells[8:], strict=True)
-    covered = np.array([_covered(*one, target) for one in told], dtype=float)
-    known_at = pd.DatetimeIndex(np.array(known, dtype="M8[ns]"), tz="UTC")
-    table = pd.DataFrame(dict(zip(_NAMES, [*numbers, known_at, actual, covered], strict=True)))
-    return table.set_axis(index).assign(target=target, fold=0)
+    def _settle(self) -> int:
+        """Read what came of rows that were open; of how many."""
+        if not self._open:
+            return 0
+        rows = self._store.db.execute(_SETTLED, [json.dumps(list(self._open))]).fetchall()
+        for number, known, actual, *said in rows:
+            place = self._open.pop(number)
+            self._cells["known_at"][place], self._cells["actual"][place] = known, actual
+            self._cells["covered"][place] = _covered(actual, *said, self.asked.target)
+        return len(rows)
+
+    def _made(self) -> pd.DataFrame:
+        """The rows as a table of predictions."""
+        cells = self._cells
+        # symbols that are collected at other moments are not written in order of time
+        order = np.lexsort([cells["symbol"], cells["time"]])
+        held = {name: cells[name][order] for name in cells}
+        times, place = np.unique(held.pop("time"), return_inverse=True)
+        clock = pd.DatetimeIndex(times.view("M8[ns]"), tz="UTC")
+        index = pd.MultiIndex(
+            levels=[pd.Index(self._symbols, dtype="str"), clock],
+            codes=[held.pop("symbol"), place],
+            names=["symbol", "time"],
+            verify_integrity=False,
+        )
+        known = pd.DatetimeIndex(held.pop("known_at").view("M8[ns]"), tz="UTC")
+        told = {name: held[name] for name in _NUMBERS} | {"known_at": known}
+        told |= {name: held[name] for name in ("actual", "covered")}
+        return pd.DataFrame(told).set_axis(index).assign(target=self.asked.target, fold=0)
 
 
 def _covered(actual: float | None, sides: str | None, ends: str | None, target: str) -> float:

@@ -107,8 +107,8 @@ class Scoring:
             table = table.assign(paid=paid.reindex(times).to_numpy())
         if table["covered"].isna().all():
             table = table.drop(columns="covered")
-        moments = sorted(k for k in set(table["known_at"]) if k.value > last)
-        scores = pd.concat([_newest(table, _rows(desk), moment) for moment in moments])
+        since = pd.Timestamp(last, tz="UTC")
+        scores = monitoring.rolling(table, window=_rows(desk), since=since)
         promise = self.promise(desk, made_by)
         ranges = pd.DataFrame.from_dict(promise["ranges"], orient="index")
         told = pd.DataFrame(index=scores.index)
@@ -129,11 +129,6 @@ class Scoring:
 def _rows(desk: Desk) -> int:
     """Rows of a rolling window: its times, of every symbol."""
     return desk.study.params.monitoring.window * len(desk.symbols)
-
-
-def _newest(table: pd.DataFrame, window: int, at: pd.Timestamp) -> pd.DataFrame:
-    """Scores of the newest rows at one moment."""
-    return monitoring.rolling(table, window=window, step=len(table), at=at)
 
 
 def _tail(table: pd.DataFrame, last: int, window: int) -> pd.DataFrame | None:

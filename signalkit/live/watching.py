@@ -49,10 +49,16 @@ class Watching:
     def alarms(self, desk: Desk, at: pd.Timestamp) -> int:
         """Take what settled of each deployed maker; how many alarms are new."""
         made_by = [ENSEMBLE, *(str(entry.id) for entry in desk.entries)]
-        return sum(self._alarm(desk, maker, at) for maker in made_by)
+        states: dict[str, dict[str, Any]] = {}
+        new = sum(self._alarm(desk, maker, at, states) for maker in made_by)
+        if states:
+            self._store.watch.keep(states)
+        return new
 
-    def _alarm(self, desk: Desk, made_by: str, at: pd.Timestamp) -> bool:
-        """Take what settled of one maker; whether its alarm is new."""
+    def _alarm(
+        self, desk: Desk, made_by: str, at: pd.Timestamp, states: dict[str, dict[str, Any]]
+    ) -> bool:
+        """Take what settled of one maker; whether its alarm is new. A changed state is noted."""
         claim = self._scoring.promise(desk, made_by)["accuracy_low"]
         if claim is None:
             return False
@@ -67,15 +73,13 @@ class Watching:
         if len(rows):
             alarm.follow(monitoring.in_turn(rows, at=at, wait=_wait(desk)))
         state = {"begun": begun, "claim": claim, "alarm": alarm.state()}
-        raised = alarm.raised_at
-        new = False
-        if raised is not None:
-            detail = {"accuracy": claim, "alpha": alarm.alpha, "outcomes": alarm.n}
-            detail |= {"models": [entry.id for entry in desk.entries], "study": desk.name}
-            new = self._store.watch.raise_alarm(ACCURACY, named, raised.value, detail)
         if state != held:
-            self._store.watch.keep({key: state})
-        return new
+            states[key] = state
+        if alarm.raised_at is None:
+            return False
+        detail = {"accuracy": claim, "alpha": alarm.alpha, "outcomes": alarm.n}
+        detail |= {"models": [entry.id for entry in desk.entries], "study": desk.name}
+        return self._store.watch.raise_alarm(ACCURACY, named, alarm.raised_at.value, detail)
 
     def _begun(
         self,

@@ -8,10 +8,12 @@ from signalkit.metrics.classes import (
     CLASSES,
     CLASSIFICATION,
     ECE_BINS,
+    UNRANKED,
     Classifier,
     classification,
     classifier,
     matthews,
+    unranked,
 )
 from signalkit.metrics.coefficients import LEAST_SYMBOLS, coefficients, information
 from signalkit.metrics.numbers import REGRESSION, Regressor, regression, regressor
@@ -36,6 +38,7 @@ __all__ = [
     "LEAST_SYMBOLS",
     "LESS_IS_BETTER",
     "REGRESSION",
+    "UNRANKED",
     "Classifier",
     "Regressor",
     "Scorer",
@@ -55,4 +58,5 @@ __all__ = [
     "returns",
     "risk",
     "underwater",
+    "unranked",
 ]

@@ -32,6 +32,8 @@ CLASSIFICATION = (
     "brier",
     "ece",
 )
+# those that compare no rows with each other
+UNRANKED = ("accuracy", "log_loss", "ece")
 # equal bins of confidence, each without its lower edge, in which `ece` is taken
 ECE_BINS = 10
 _CLIP = np.finfo(float).eps
@@ -80,7 +82,71 @@ def classification(
     return scored(np.ones(len(actual)) if weight is None else np.asarray(weight, dtype=float))
 
 
-class Classifier(Scorer):
+def unranked(actual: np.ndarray, proba: np.ndarray) -> pd.Series:
+    """Scores of `classification` that compare no rows with each other; the same bits, sooner.
+
+    Parameters
+    ----------
+    actual, proba
+        As in `classification`.
+
+    Returns
+    -------
+    Series
+        `accuracy log_loss ece`.
+
+    Raises
+    ------
+    DataError
+        As in `classification`.
+
+    Examples
+    --------
+    >>> unranked(np.array([-1, 1]), np.array([[.8, .1, .1], [.1, .2, .7]])).round(4).tolist()
+    [1.0, 0.2899, 0.25]
+    """
+    return Unranked(actual, proba)(np.ones(len(actual)))
+
+
+class Unranked(Scorer):
+    """Scores of `unranked` as a function of row weights.
+
+    Parameters
+    ----------
+    actual, proba
+        As in `classification`.
+    """
+
+    names = UNRANKED
+
+    def __init__(self, actual: np.ndarray, proba: np.ndarray) -> None:
+        actual, proba = checked_classes(actual, proba)
+        super().__init__(len(actual))
+        truth = actual[:, None] == np.array(CLASSES)
+        chosen = proba.argmax(axis=1)
+        top, right = proba.max(axis=1), truth[np.arange(len(actual)), chosen]
+        surprise = -np.log(np.clip(proba[truth], _CLIP, 1.0))
+        self._cell, self._held = 3 * truth.argmax(axis=1) + chosen, bin_of(top, ECE_BINS)
+        self._values = np.column_stack([right - top, surprise, squared_miss(truth, proba)])
+
+    def drawn(self, counts: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """The scores of many draws at once, see `Scorer`."""
+        tables, excess, losses = self._sums(counts, place)
+        total = tables.sum(axis=(1, 2))
+        hits = tables[:, range(3), range(3)].sum(axis=1)
+        return np.column_stack(
+            [hits / total, losses[:, 0] / total, np.abs(excess).sum(axis=1) / total]
+        )
+
+    def _sums(
+        self, counts: np.ndarray, place: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Tables of outcome by prediction, excess by bin and losses, of each draw."""
+        tables, excess, losses = tally.sums(counts, place, self._cell, self._held, self._values)
+        return tables.reshape(-1, 3, 3), excess, losses
+
+
+class Classifier(Unranked):
     """Scores of some rows as a function of their weights; what needs sorting is sorted once.
 
     Parameters
@@ -98,15 +164,10 @@ class Classifier(Scorer):
     def __init__(
         self, actual: np.ndarray, proba: np.ndarray, groups: np.ndarray | None = None
     ) -> None:
-        actual, proba = checked_classes(actual, proba)
-        super().__init__(len(actual))
+        super().__init__(actual, proba)
+        actual, proba = np.asarray(actual, dtype=float), np.asarray(proba, dtype=float)
         groups = np.zeros(len(actual)) if groups is None else np.asarray(groups)
         truth = actual[:, None] == np.array(CLASSES)
-        chosen = proba.argmax(axis=1)
-        top, right = proba.max(axis=1), truth[np.arange(len(actual)), chosen]
-        surprise = -np.log(np.clip(proba[truth], _CLIP, 1.0))
-        self._cell, self._held = 3 * truth.argmax(axis=1) + chosen, bin_of(top, ECE_BINS)
-        self._values = np.column_stack([right - top, surprise, squared_miss(truth, proba)])
         moved, every = np.flatnonzero(actual), np.arange(len(actual))
         asked = [(truth[:, k], proba[:, k], every) for k in range(len(CLASSES))]
         asked.append((truth[:, 2], proba[:, 2] - proba[:, 0], moved))
@@ -114,9 +175,8 @@ class Classifier(Scorer):
 
     def drawn(self, counts: np.ndarray, place: np.ndarray) -> np.ndarray:
         """The scores of many draws at once, see `Scorer`."""
-        tables, excess, losses = tally.sums(counts, place, self._cell, self._held, self._values)
+        tables, excess, losses = self._sums(counts, place)
         area = np.column_stack([tally.areas(counts, place, *ranked) for ranked in self._ranked])
-        tables = tables.reshape(-1, 3, 3)
         total, present = tables.sum(axis=(1, 2)), tables.sum(axis=2) > 0
         columns = [
             *_of_confusion(tables, present),

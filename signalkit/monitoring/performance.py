@@ -18,7 +18,7 @@ from signalkit import metrics
 from signalkit.errors import DataError, ParamsError
 from signalkit.training.ensemble import PROBABILITIES
 
-SCORES = ("accuracy", "log_loss", "ece")
+SCORES = metrics.UNRANKED
 # what a row may say beside its outcome, and the score that is its mean
 _TOLD = {"covered": "coverage", "paid": "after_cost_return"}
 # windows of validation whose scores make the range, about
@@ -48,18 +48,30 @@ def settled(predictions: pd.DataFrame, at: pd.Timestamp | None = None) -> pd.Dat
         If several models are mixed, an outcome has no known_at, or nothing was answered.
     """
     _check(predictions)
-    rows = _answered(predictions)
-    rows = rows[rows["actual"].notna()]
-    if at is not None:
-        rows = rows[rows["known_at"] <= at]
+    rows = predictions[_done(predictions, at)]
+    order = np.lexsort([*_places(rows)[::-1], pd.DatetimeIndex(rows["known_at"]).asi8])
+    return rows.assign(right=_right(rows)).iloc[order]
+
+
+def _done(predictions: pd.DataFrame, at: pd.Timestamp | None) -> np.ndarray:
+    """Which rows have an answer whose outcome was known at a moment."""
+    found = _answered(predictions) & predictions["actual"].notna().to_numpy()
+    return found if at is None else found & (predictions["known_at"] <= at).to_numpy()
+
+
+def _places(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Time of each row in nanoseconds, and a number by which symbols are in order."""
+    times = pd.DatetimeIndex(rows.index.get_level_values("time")).as_unit("ns").asi8
+    codes, _ = pd.factorize(rows.index.get_level_values("symbol"), sort=True)
+    return times, codes
+
+
+def _right(rows: pd.DataFrame) -> np.ndarray:
+    """Whether the likeliest class of each settled row came, or a number of the same sign."""
+    actual = rows["actual"].to_numpy()
     if _are_classes(rows):
-        chosen = np.array(metrics.CLASSES)[rows[PROBABILITIES].to_numpy().argmax(axis=1)]
-        right = chosen == rows["actual"]
-    else:
-        right = np.sign(rows["prediction"]) == np.sign(rows["actual"])
-    rows = rows.assign(right=right).reset_index()
-    rows = rows.sort_values(["known_at", "time", "symbol"], kind="stable")
-    return rows.set_index(["symbol", "time"])
+        return np.array(metrics.CLASSES)[_shares(rows).argmax(axis=1)] == actual
+    return np.sign(rows["prediction"].to_numpy()) == np.sign(actual)
 
 
 def _check(predictions: pd.DataFrame) -> None:
@@ -76,17 +88,23 @@ def _check(predictions: pd.DataFrame) -> None:
 
 def _are_classes(rows: pd.DataFrame) -> bool:
     """Whether rows with an answer say probabilities, not numbers."""
-    return bool(rows[PROBABILITIES].notna().any(axis=None)) or "prediction" not in rows
+    return bool((~np.isnan(_shares(rows))).any()) or "prediction" not in rows
 
 
-def _answered(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Rows with an answer."""
-    answered = predictions[PROBABILITIES].notna().all(axis=1)
+def _shares(rows: pd.DataFrame) -> np.ndarray:
+    """Probabilities of sell, hold, buy, a row each."""
+    # columns by themselves: a frame of them takes longer than what is done with it
+    return np.column_stack([rows[name].to_numpy(dtype=float) for name in PROBABILITIES])
+
+
+def _answered(predictions: pd.DataFrame) -> np.ndarray:
+    """Which rows have an answer."""
+    answered = ~np.isnan(_shares(predictions)).any(axis=1)
     if not answered.any() and "prediction" in predictions:
-        answered = predictions["prediction"].notna()
+        answered = predictions["prediction"].notna().to_numpy()
     if len(answered) and not answered.any():
         raise DataError("no prediction has probabilities or a number; nothing was answered")
-    return predictions[answered]
+    return answered
 
 
 def in_turn(
@@ -119,25 +137,31 @@ def in_turn(
     """
     if wait is not None and at is None:
         raise ParamsError("a wait is counted from a moment; give at")
-    rows = settled(predictions, at).reset_index()
-    asked = _answered(predictions)
+    _check(predictions)
+    done, open_still = _done(predictions, at), _answered(predictions)
+    times, codes = _places(predictions)
     if at is not None:
-        asked = asked[asked.index.get_level_values("time") <= at]
+        open_still &= times <= at.value
     if wait is not None:
-        in_time = rows["known_at"] <= rows["time"] + wait
-        rows = rows[in_time]
-        asked = asked[asked.index.get_level_values("time") + wait >= at]
-    done = pd.MultiIndex.from_frame(rows[["symbol", "time"]])
-    open_since = asked.index.difference(done).get_level_values("time")
-    if len(open_since):
-        rows = rows[rows["time"] < open_since.min()]
-    rows = rows.sort_values(["time", "symbol"], kind="stable")
-    for time, right, symbol in zip(rows["time"], rows["right"], rows["symbol"], strict=True):
-        yield time, bool(right), symbol
+        known = pd.DatetimeIndex(predictions["known_at"]).as_unit("ns").asi8
+        done &= known <= times + wait.value
+        open_still &= times + wait.value >= at.value
+    open_still &= ~done
+    if open_still.any():
+        done &= times < times[open_still].min()
+    rows = predictions[done]
+    right, order = _right(rows), np.lexsort([codes[done], times[done]])
+    for (symbol, time), one in zip(rows.index[order], right[order], strict=True):
+        yield time, bool(one), symbol
 
 
 def rolling(
-    predictions: pd.DataFrame, *, window: int, step: int = 1, at: pd.Timestamp | None = None
+    predictions: pd.DataFrame,
+    *,
+    window: int,
+    step: int = 1,
+    at: pd.Timestamp | None = None,
+    since: pd.Timestamp | None = None,
 ) -> pd.DataFrame:
     """Scores of the newest rows, as of each moment at which an outcome became known.
 
@@ -152,6 +176,8 @@ def rolling(
         Every how many moments, counted back from the newest.
     at : Timestamp, optional
         As in `settled`.
+    since : Timestamp, optional
+        Moments after it alone; all if omitted.
 
     Returns
     -------
@@ -173,10 +199,13 @@ def rolling(
     rows = settled(predictions, at)
     if rows.empty:
         raise DataError("no prediction has settled; there is nothing to score")
-    last = np.flatnonzero(~rows["known_at"].duplicated(keep="last").to_numpy())
+    known = pd.DatetimeIndex(rows["known_at"], name="known_at").as_unit("ns")
+    last = np.flatnonzero(np.append(np.diff(known.asi8) > 0, True))
     ends = last[::-1][::step][::-1] + 1
+    if since is not None:
+        ends = ends[known.asi8[ends - 1] > since.value]
     found = [_scored(rows.iloc[max(0, end - window) : end]) for end in ends]
-    return pd.DataFrame(found, pd.DatetimeIndex(rows["known_at"].iloc[ends - 1], name="known_at"))
+    return pd.DataFrame(found, known[ends - 1])
 
 
 def _scored(rows: pd.DataFrame) -> dict[str, float]:
@@ -184,9 +213,7 @@ def _scored(rows: pd.DataFrame) -> dict[str, float]:
     actual = rows["actual"].to_numpy(dtype=float)
     told: dict[str, float] = {"n": len(rows)}
     if _are_classes(rows):
-        told |= metrics.classification(actual, rows[PROBABILITIES].to_numpy())[
-            list(SCORES)
-        ].to_dict()
+        told |= metrics.unranked(actual, _shares(rows)).to_dict()
     else:
         told["accuracy"] = float(rows["right"].mean())
         told["mse"] = float(np.mean((rows["prediction"].to_numpy(dtype=float) - actual) ** 2))
@@ -254,13 +281,12 @@ def kept(scores: pd.DataFrame, promise: pd.DataFrame, *, window: int) -> pd.Data
         Coverage is never better: sets that hold more than in validation say too little.
     """
     found = {}
+    few = scores["n"].to_numpy() < window
     for metric in promise.index.intersection(scores.columns):
-        value, less = scores[metric], metric in metrics.LESS_IS_BETTER
+        value, less = scores[metric].to_numpy(dtype=float), metric in metrics.LESS_IS_BETTER
         below, above = value < promise.at[metric, "low"], value > promise.at[metric, "high"]
         worse, better = (above, below) if less else (below, above)
         if metric == "coverage":
             worse, better = worse | better, better & False
-        found[metric] = np.select(
-            [scores["n"] < window, worse, better], ["few", "worse", "better"], "kept"
-        )
+        found[metric] = np.select([few, worse, better], ["few", "worse", "better"], "kept")
     return pd.DataFrame(found, scores.index)

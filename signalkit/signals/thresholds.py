@@ -191,7 +191,8 @@ def _edge(
     added = np.column_stack(
         [np.bincount(known, part * became.count[there], len(rows.clock)) for part in told]
     )
-    up, down, hits, rose, fell, seen = discounted(added, decay).T
+    # counts of nothing are integers
+    up, down, hits, rose, fell, seen = discounted(added.astype(float), decay).T
     n, seen = up + down, np.where(seen > 0, seen, 1.0)
     chance = up * (rose / seen) + down * (fell / seen)
     edge = np.divide(hits - chance, n + prior, out=np.zeros_like(n), where=n > 0)

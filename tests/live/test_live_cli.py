@@ -98,10 +98,10 @@ def test_predict_prints_the_answer_its_votes_and_flags(house, store, ready):
 
 
 def test_predict_as_json_is_the_whole_answer(house, store, ready):
-    at = house.clock[1].isoformat()
+    at = house.clock[0].isoformat()
     done = run("predict", SYMBOL, "--hours", "4", "--at", at, "--json")
     told = json.loads(done.output)
-    want = house.predictions.loc[(SYMBOL, house.clock[1], "ENSEMBLE")]
+    want = house.predictions.loc[(SYMBOL, house.clock[0], "ENSEMBLE")]
     assert told["value"] == want["prediction"]
     assert told["probabilities"]["buy"] == want["p_buy"]
     assert {vote["model"] for vote in told["votes"]} == set(ready.values())
