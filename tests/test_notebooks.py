@@ -12,6 +12,7 @@ from signalkit.params import SECTIONS, Params
 
 FILES = sorted((ROOT / "notebooks").glob("*.ipynb"))
 STAGES = ["collection", "features", "labeling", "training", "validation", "backtesting"]
+STAGES += ["inference", "monitoring"]
 OWN = {name: [name] for name in STAGES} | {"backtesting": ["signals", "backtesting"]}
 LEDGER_CALLS = (".verdict(", ".words_html(", ".luck(", ".holdout(", ".ledger")
 
@@ -140,7 +141,7 @@ def test_what_reads_the_ledger_says_so(file, cells):
     assert declared.get("reads_ledger", False) == reads
 
 
-def test_only_the_last_notebook_may_open_the_holdout(file, cells):
+def test_only_the_notebook_of_backtesting_may_open_the_holdout(file, cells):
     opens = any(".holdout(" in cell.source for cell in code(cells))
     assert opens == (file.stem == "06_backtesting")
 

@@ -2,6 +2,7 @@
 
 from signalkit.live.collecting import Collecting
 from signalkit.live.follow import follow
+from signalkit.live.kept import replayed
 from signalkit.live.loop import Loop, Step, tick
 from signalkit.live.played import rehearsal
 from signalkit.live.replay import Replay, replay
@@ -14,5 +15,6 @@ __all__ = [
     "follow",
     "rehearsal",
     "replay",
+    "replayed",
     "tick",
 ]

@@ -12,7 +12,7 @@ from signalkit.params.types import Bars, Section
 class Inference(Section):
     """How answers of deployed models are looked at: `replay` newest bars are served again."""
 
-    replay: Bars = 100
+    replay: Bars = 20
 
 
 class Monitoring(Section):

@@ -59,7 +59,7 @@ def identity(file: Path, study: Study) -> dict[str, Any]:
     modules = {n for n in lineage.imported(_source(notebook)) if n.startswith("signalkit.")}
     upstream = {"collection": study.identity("collection")["identity"]}
     if notebook.metadata.get("signalkit", {}).get("reads_ledger"):
-        # of its notebooks the last opens the holdout, and the others stay what they were
+        # of its notebooks one opens the holdout, and the others stay what they were
         upstream["ledger"] = study.store.ledger.head(besides=study.configuration())
     templates = sorted(p for p in (TEMPLATES / "page").iterdir() if p.is_file())
     return lineage.identity(

@@ -71,7 +71,7 @@ def run(path: Path) -> tuple[Path, Study]:
 def origin(study: Study) -> dict[str, str]:
     """Identity of data, code, environment and params of a study."""
     code = [module for stage in STAGES.values() for module in stage.modules]
-    modules = (*code, "signalkit.study", "signalkit.reports", "signalkit.plots")
+    modules = (*code, "signalkit.study", "signalkit.reports", "signalkit.plots", "signalkit.live")
     return {
         "data": lineage.digest(study.identity("collection")["data"]),
         "code": lineage.digest(lineage.code(modules)),

@@ -88,8 +88,8 @@ def table(page, heading):
     return [row.locator("th, td").all_inner_texts() for row in found.all()]
 
 
-def test_there_is_a_page_for_each_of_the_six_notebooks(report):
-    assert len(STEMS) == 6
+def test_there_is_a_page_for_each_of_the_eight_notebooks(report):
+    assert len(STEMS) == 8
     assert {path.stem for path in report.glob("*.html")} == set(PAGES)
 
 
