@@ -15,8 +15,7 @@ from signalkit.serving.problems import Problem
 from signalkit.serving.queueing import queue
 from signalkit.serving.refusals import refusals
 from signalkit.serving.schemas import ModelPage, ModelRow, Queued, Role
-from signalkit.store import Registered, Store, audit
-from signalkit.store.schema import transaction
+from signalkit.store import Registered, Store
 from signalkit.study import request as words
 
 router = APIRouter(prefix="/models", tags=["models"])
@@ -213,6 +212,5 @@ def _without_place(id: int, cause: StoreError) -> str:
 
 def _watch(store: Store, id: int, given: dict[str, Any], actor: str) -> None:
     """Keep how a model is watched, and note who said so."""
-    with transaction(store.db):
-        audit.note(store.db, actor, "configure", f"model {id}", given)
-    store.watch.keep({settings_key(id): given})
+    noted = (actor, "configure", f"model {id}", given)
+    store.watch.keep({settings_key(id): given}, noted=noted)

@@ -66,11 +66,23 @@ class Watch:
         row = self._db.execute("SELECT state FROM live_states WHERE key = ?", [key]).fetchone()
         return None if row is None else json.loads(row[0])
 
-    def keep(self, states: Mapping[str, Mapping[str, Any]]) -> None:
-        """Replace what is kept under some keys, in one transaction."""
+    def keep(
+        self, states: Mapping[str, Mapping[str, Any]], *, noted: tuple[Any, ...] | None = None
+    ) -> None:
+        """Replace what is kept under some keys, in one transaction.
+
+        Parameters
+        ----------
+        states : mapping of str to mapping
+            What JSON can say, by key.
+        noted : tuple, optional
+            Who did what to what, and its detail, for the audit, where somebody asked for it.
+        """
         rows = [(k, json.dumps(dict(s), allow_nan=False), _now()) for k, s in states.items()]
         with transaction(self._db):
             self._db.conn.executemany(_STATE, rows)
+            if noted is not None:
+                audit.note(self._db, *noted)
 
     def changed(self, key: str) -> str | None:
         """When a state was last kept, ISO 8601 in UTC."""
