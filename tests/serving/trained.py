@@ -38,21 +38,22 @@ def collect(store, bars):
     store.write_bars(panel, source="binance", interval="1h", calendar="24/7")
 
 
-def small(store, model_type):
-    """The study of the documented call, made small."""
-    sections = request.sections(store, model_type=model_type, **WORDS)
+def small(store, model_type, **words):
+    """The study of the documented call, made small; words in place of those of WORDS."""
+    asked = WORDS | words
+    sections = request.sections(store, model_type=model_type, **asked)
     for part, section in SMALL.items():
         sections[part] = sections[part] | section
-    return Study.open(request.name(**WORDS), **sections)
+    return Study.open(request.name(**asked), **sections)
 
 
-def train(folder, *model_types, bars=BARS):
-    """Fill a data folder, that of SIGNALKIT_DATA; numbers of the models."""
+def train(folder, *model_types, bars=BARS, **words):
+    """Fill a data folder, that of SIGNALKIT_DATA; numbers of the models of these words."""
     numbers = []
     with Store.open(folder) as store:
         collect(store, walk(bars))
         for model_type in model_types:
-            study = small(store, model_type)
+            study = small(store, model_type, **words)
             numbers += register(study).values()
             study.store.close()
     return numbers
