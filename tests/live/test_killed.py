@@ -43,8 +43,7 @@ def alone():
 
 def killed(alone, house, folder, times, moments):
     """Feed bars in processes that are killed after these seconds; how many were still at it."""
-    hit = 0
-    for seconds in [*moments, LONGEST]:
+    for hit, seconds in enumerate([*moments, LONGEST]):
         process = alone.Process(target=feeding, args=(house, folder, times))
         process.start()
         process.join(seconds)
@@ -53,7 +52,6 @@ def killed(alone, house, folder, times, moments):
             return hit
         os.kill(process.pid, signal.SIGKILL)
         process.join()
-        hit += 1
     raise AssertionError(f"the last process was still at it after {LONGEST} seconds")
 
 

@@ -113,32 +113,55 @@ def test_what_a_prediction_rests_on_is_written_with_it(served):
     assert weight == detail["weights"][str(numbers["LIGHTGBM"])]
 
 
+def assert_weights_as_backtested(house, store, times):
+    """Every signal's weight has the bits of the backtest's at its bar."""
+    rows = store.watch.signals(study="house", limit=10_000)[::-1]
+    assert [row["time"] for row in rows] == times.as_unit("ns").asi8.tolist()
+    want = house.weights["weight"].xs(SYMBOL).reindex(times)
+    assert bits([row["weight"] for row in rows]) == bits(want)
+
+
 @pytest.mark.certify
 def test_five_thousand_bars_are_served_as_they_were_backtested(own_store, tmp_path):
     house = walked(5800, validation={"train": 300, "test": 5000})
     with Store.open(tmp_path / "house") as store:
         numbers = house.deploy(store)
         times = house.clock[:5000]
+        assert len(times) == 5000
         fed(house, store, times, Loop(store))
         for name in ("XGBOOST", "LIGHTGBM", ENSEMBLE):
             made_by = numbers.get(name, ENSEMBLE)
             assert_as_walked(house, store, made_by, name, bars=len(times))
-        assert len(times) == 5000
+        assert_weights_as_backtested(house, store, times)
+
+
+def assert_recurrent_as_walked(tmp_path, model, house, *, bars):
+    """Boosters beside a network have the bits of the walk-forward, its shares are within 1e-6."""
+    with Store.open(tmp_path / "house") as store:
+        numbers = house.deploy(store)
+        fed(house, store, house.clock[:bars], Loop(store))
+        assert_as_walked(house, store, numbers["XGBOOST"], "XGBOOST", bars=bars)
+        for name in (model, ENSEMBLE):
+            live = answers(store, numbers.get(name, ENSEMBLE))
+            want = house.predictions.xs(name, level="model_id").reindex(live.index)
+            assert len(live) == bars
+            apart = np.abs(live[SHARES].to_numpy(float) - want[SHARES].to_numpy())
+            assert apart.max() <= 1e-6
+
+
+RECURRENT = {"units": 4, "lookback": 8, "epochs": 1}
+
+
+def test_a_recurrent_model_is_served_as_it_was_backtested(own_store, tmp_path):
+    own = {"models": ["GRU", "XGBOOST"], "recurrent": RECURRENT}
+    house = walked(450, models=("GRU", "XGBOOST"), training=own)
+    assert_recurrent_as_walked(tmp_path, "GRU", house, bars=10)
 
 
 @pytest.mark.certify
 @pytest.mark.parametrize("model", ["GRU", "LSTM"])
-def test_a_recurrent_model_is_served_as_it_was_backtested(own_store, tmp_path, model):
-    small = {"units": 4, "lookback": 8, "epochs": 1}
-    own = {"models": [model, "XGBOOST"], "recurrent": small}
-    house = walked(700, models=(model, "XGBOOST"), training=own)
-    with Store.open(tmp_path / "house") as store:
-        numbers = house.deploy(store)
-        fed(house, store, house.clock[:BARS], Loop(store))
-        for name in (model, "XGBOOST", ENSEMBLE):
-            made_by = numbers.get(name, ENSEMBLE)
-            live = answers(store, made_by)
-            want = house.predictions.xs(name, level="model_id").reindex(live.index)
-            assert len(live) == BARS
-            apart = np.abs(live[SHARES].to_numpy(float) - want[SHARES].to_numpy())
-            assert apart.max() <= 1e-6
+def test_five_thousand_bars_of_a_recurrent_model(own_store, tmp_path, model):
+    own = {"models": [model, "XGBOOST"], "recurrent": RECURRENT}
+    wide = {"train": 300, "test": 5000}
+    house = walked(5800, models=(model, "XGBOOST"), training=own, validation=wide)
+    assert_recurrent_as_walked(tmp_path, model, house, bars=5000)
