@@ -151,7 +151,7 @@ def halves(study: Study) -> Halves:
     """
     rows = _answers(study)
     since, broken = _borders(study, rows)
-    earlier, later = _parts(rows, since)
+    earlier, later = _both(rows, since)
     symbols = rows.index.get_level_values("symbol").nunique()
     window = study.params.monitoring.window * symbols
     overlap = max(_open(rows), study.params.labeling.horizon * symbols)
@@ -197,6 +197,13 @@ def _answers(study: Study) -> pd.DataFrame:
     return found.assign(covered=sets["covered"].reindex(found.index), paid=paid).sort_index()
 
 
+def _both(table: pd.DataFrame, since: pd.Timestamp) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The halves, without what one of them says nothing of."""
+    parts = _parts(table, since)
+    mute = [name for name in ("covered", "paid") if any(part[name].isna().all() for part in parts)]
+    return parts[0].drop(columns=mute), parts[1].drop(columns=mute)
+
+
 def _borders(study: Study, rows: pd.DataFrame) -> tuple[pd.Timestamp, pd.Timestamp]:
     """First bar of the later half, a fold's first, and the one from which copies are broken."""
     times = rows.index.get_level_values("time").unique().sort_values()
@@ -230,8 +237,7 @@ def _in_order(table: pd.DataFrame) -> pd.Series:
 def _scores(later: pd.DataFrame, window: int) -> pd.DataFrame:
     """Scores of full windows of the later half."""
     step = max(1, later["known_at"].nunique() // _MOMENTS)
-    table = later.dropna(axis="columns", how="all")
-    found = rolling(table, window=window, step=step)
+    found = rolling(later, window=window, step=step)
     if not (found["n"] == window).any():
         raise DataError(f"the later half holds no window of {window} predictions")
     return found[found["n"] == window]
