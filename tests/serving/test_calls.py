@@ -12,7 +12,7 @@ from signalkit.store import Store
 from signalkit.study import jobs, request
 from tests.serving.calls import PORT, TOKEN, collect, example, served, stopped
 from tests.serving.test_work import until
-from tests.serving.trained import SMALL
+from tests.serving.trained import small_sections
 
 QUESTION = {"kind": "train", "model_type": "XGBOOST", "target": "signal_direction"}
 QUESTION |= {"symbols": ["BTCUSDT", "ETHUSDT"], "interval": "1h", "prediction_horizon": 24}
@@ -23,14 +23,8 @@ QUESTION |= {"training_days": 180}
 def quick(own_store, monkeypatch):
     """A data folder in which what the examples train first was trained, small, by session 1."""
     monkeypatch.setenv("SIGNALKIT_THREADS", "1")
-    asked = request.sections
-
-    def small(store, **words):
-        found = asked(store, **words)
-        return found | {part: found[part] | section for part, section in SMALL.items()}
-
     with monkeypatch.context() as patched, Store.open(own_store) as store:
-        patched.setattr(request, "sections", small)
+        patched.setattr(request, "sections", small_sections())
         collect(store, 1100)
         store.sessions.queue(QUESTION, asked_by="a")
         assert jobs.do(store) == 1

@@ -1,5 +1,6 @@
 """Jobs of a worker: killed at any moment, cancelled, resumed; nothing is lost or doubled."""
 
+import io
 import os
 import random
 import shutil
@@ -10,12 +11,14 @@ import sys
 import time
 from contextlib import closing, suppress
 
+import pandas as pd
 import pytest
 
+from signalkit import metrics
 from signalkit.errors import ParamsError
 from signalkit.store import Store
-from signalkit.study import jobs
-from tests.serving.trained import train
+from signalkit.study import jobs, request
+from tests.serving.trained import WORDS, collect, small_sections, train, walk
 
 # imports once what a worker imports, and then does the oldest job of a folder in a process of
 # its own as often as it is told to
@@ -167,6 +170,27 @@ def test_a_study_trained_again_is_a_new_version_with_scores_and_predictions(made
         assert (second.name, first.metrics) == (first.name, {})
         assert {"accuracy", "log_loss"} <= set(second.metrics)
         assert "validation.parquet" in store.models.files(second.id)
+
+
+def test_a_queued_training_leaves_one_model_with_what_its_walk_forward_predicted(
+    own_store, monkeypatch
+):
+    monkeypatch.setenv("SIGNALKIT_THREADS", "1")
+    monkeypatch.setattr(request, "sections", small_sections(request.sections))
+    with Store.open(own_store) as store:
+        collect(store, walk(300))
+        asked = {"kind": "train", "model_type": "XGBOOST"} | WORDS
+        store.sessions.queue(asked, asked_by="a")
+        assert jobs.do(store) == 1
+        (model,) = store.models.list()
+        (row,) = store.sessions.list()
+        assert (row.made, row.status) == ([model.id], "completed")
+        past = pd.read_parquet(io.BytesIO(store.models.files(model.id)["validation.parquet"]))
+    settled = past.dropna(subset="actual")
+    assert len(settled) >= 50
+    shares = settled[["p_sell", "p_hold", "p_buy"]].to_numpy()
+    scores = metrics.classification(settled["actual"].to_numpy(), shares)
+    assert model.metrics["accuracy"] == pytest.approx(scores["accuracy"], rel=1e-12)
 
 
 def test_a_cancelled_job_ends_its_worker_and_keeps_what_is_done(folder, worker):

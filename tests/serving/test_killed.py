@@ -22,8 +22,8 @@ import pytest
 from signalkit.inference import Predictor
 from signalkit.store import Store, audit
 from signalkit.store.predictions import ENSEMBLE
-from signalkit.study import Study, register, request
-from tests.serving.trained import SMALL, WORDS, collect, walk
+from signalkit.study import Study, register
+from tests.serving.trained import SMALL, WORDS, collect, small_sections, walk
 
 TOKEN = "t" * 20
 # imports once what a server imports, and then serves a folder in a process of its own as often
@@ -97,12 +97,11 @@ class Asking(threading.Thread):
 def house(own_store):
     """Bars of a coin; two models that were trained on the first of them are deployed."""
     bars, words = walk(BARS), WORDS | {"prediction_horizon": HORIZON}
+    asked = small_sections(validation=SMALL["validation"] | {"block": 50})
     with Store.open(own_store) as store:
         collect(store, bars.iloc[: 2 - HORIZON])
         for model_type in ("XGBOOST", "LIGHTGBM"):
-            sections = request.sections(store, model_type=model_type, **words)
-            for part, section in (SMALL | {"validation": {"block": 50}}).items():
-                sections[part] = sections[part] | section
+            sections = asked(store, model_type=model_type, **words)
             study = Study.open(f"house_{model_type.lower()}", **sections)
             for number in register(study).values():
                 store.models.deploy(number)

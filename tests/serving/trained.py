@@ -38,12 +38,20 @@ def collect(store, bars):
     store.write_bars(panel, source="binance", interval="1h", calendar="24/7")
 
 
+def small_sections(asked=request.sections, **more):
+    """What asks for the sections of a study, and makes them small; `more` are other sections."""
+
+    def sections(store, **words):
+        found = asked(store, **words)
+        return found | {part: found[part] | own for part, own in (SMALL | more).items()}
+
+    return sections
+
+
 def small(store, model_type, **words):
     """The study of the documented call, made small; words in place of those of WORDS."""
     asked = WORDS | words
-    sections = request.sections(store, model_type=model_type, **asked)
-    for part, section in SMALL.items():
-        sections[part] = sections[part] | section
+    sections = small_sections()(store, model_type=model_type, **asked)
     return Study.open(request.name(**asked), **sections)
 
 
