@@ -1,4 +1,4 @@
-"""Asks a server over and over on some connections that stay open, and prints what it took.
+"""Asks a server over and over on some connections that stay open, and tells what it took.
 
 `python benchmarks/load.py PORT TOKEN SECONDS PATH [CONNECTIONS]`; it is small so that it takes
 little of the cores that the server is measured on.
@@ -35,7 +35,8 @@ async def main(port, token, seconds, path, connections=16):
     rate = len(took) / (time.perf_counter() - begun)
     took.sort()
     p50, p99 = took[len(took) // 2], took[int(len(took) * 0.99)]
-    print(json.dumps({"rate": rate, "p50": p50, "p99": p99, "worst": took[-1]}))
+    told = {"rate": rate, "p50": p50, "p99": p99, "worst": took[-1]}
+    sys.stdout.write(json.dumps(told))
 
 
 if __name__ == "__main__":
