@@ -15,7 +15,7 @@ import pandas as pd
 
 from signalkit import params
 from signalkit.bars import interval_length
-from signalkit.errors import DataError, StoreError
+from signalkit.errors import DataError, ParamsError, StoreError
 from signalkit.inference.choice import ordered
 from signalkit.params import Params
 from signalkit.store import Asked, Registered, Store
@@ -89,7 +89,7 @@ class Archive:
                 files = self._store.models.files(entry.id)
                 asked = params.parse(json.loads(files[STUDY]))
                 self._held[key] = Papers(asked, past_of(files))
-            except (StoreError, KeyError, DataError) as cause:
+            except (StoreError, KeyError, DataError, ParamsError) as cause:
                 _LOG.warning("model %d %s is not read: %s", entry.id, entry.name, cause)
                 return None
         return self._held[key]

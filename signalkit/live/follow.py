@@ -1,6 +1,6 @@
 """The loop that stays: a step at every bar's end, until it is told to stop.
 
-Whatever a source or the disk refuses is warned of and tried again at the next bar's end.
+Whatever a source or the disk refuses is warned of and tried again in a minute.
 """
 
 from __future__ import annotations
@@ -105,5 +105,5 @@ def _keep(store: Store, told: dict[str, Any]) -> None:
     """Keep the heartbeat; a disk that refuses is warned of."""
     try:
         store.watch.keep({HEARTBEAT: told})
-    except SignalkitError as refused:
+    except (SignalkitError, sqlite3.Error) as refused:
         _LOG.warning("%s", refused)

@@ -32,6 +32,7 @@ from signalkit.store.locks import Lock
 _LOG = logging.getLogger(__name__)
 
 _NO_DESK = "no model is deployed; deploy one with `signalkit models deploy ID`"
+_BROKEN = "its files are missing or not what was stored; train it again"
 
 
 @dataclass
@@ -137,8 +138,7 @@ class Loop:
         """The parts of a step, in order."""
         done.acts += self._policy.resume()
         found = self.desks()
-        if self._given is not None and not found:
-            done.remarks.append(f"no model of {self._given.study_name!r} is deployed")
+        done.remarks += self._lacking(found)
         if self._collect is not None and not played:
             done.remarks += self._collected(found)
             done.at = pd.Timestamp.now("UTC")
@@ -151,6 +151,16 @@ class Loop:
             self._check()
             self._watch(desk, market, done)
         self._rest(found, done)
+
+    def _lacking(self, found: list[Desk]) -> list[str]:
+        """Remarks on what is deployed and is at no desk, or is not deployed though it is meant."""
+        asked = None if self._given is None else self._given.study_name
+        held = {entry.id for desk in found for entry in desk.entries}
+        deployed = [m for m in self._store.models.list() if m.status == "deployed" and m.interval]
+        meant = [m for m in deployed if asked in (None, m.study)]
+        if asked is not None and not meant:
+            return [f"no model of {asked!r} is deployed"]
+        return [f"model {m.id} {m.name}: {_BROKEN}" for m in meant if m.id not in held]
 
     def _check(self) -> None:
         """Stop here where somebody asked for it."""

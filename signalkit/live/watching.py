@@ -73,12 +73,13 @@ class Watching:
         if len(rows):
             alarm.follow(monitoring.in_turn(rows, at=at, wait=_wait(desk)))
         state = {"begun": begun, "claim": claim, "alarm": alarm.state()}
+        state["models"] = _members(desk)
         if state != held:
             states[key] = state
         if alarm.raised_at is None:
             return False
         detail = {"accuracy": claim, "alpha": alarm.alpha, "outcomes": alarm.n}
-        detail |= {"models": [entry.id for entry in desk.entries], "study": desk.name}
+        detail |= {"models": _members(desk), "study": desk.name}
         return self._store.watch.raise_alarm(ACCURACY, named, alarm.raised_at.value, detail)
 
     def _begun(
@@ -89,12 +90,17 @@ class Watching:
         named: str,
         at: pd.Timestamp,
     ) -> tuple[monitoring.Alarm, int]:
-        """The alarm as it was left; a new one at first, and after it was closed."""
+        """The alarm as it was left; a new one at first, and after it was closed.
+
+        Once others are deployed, too: what those before them said is not theirs.
+        """
         overlap = desk.asked.horizon * len(desk.symbols)
         alpha = desk.study.params.monitoring.alpha
         fresh = monitoring.Alarm(claim, overlap=overlap, alpha=alpha)
         if held is None:
             return fresh, 0
+        if held["models"] != _members(desk):
+            return fresh, at.value
         alarm = monitoring.Alarm.restore(held["alarm"])
         if (alarm.accuracy, alarm.overlap, alarm.alpha) != (claim, overlap, alpha):
             return fresh, held["begun"]
@@ -157,7 +163,7 @@ class Watching:
         if any((a["kind"], a["subject"]) == (kind, named) for a in self._store.watch.alarms()):
             return
         detail = {"moved": moved, "of": len(found), "study": desk.name}
-        detail |= {"models": [entry.id for entry in desk.entries]}
+        detail |= {"models": _members(desk)}
         self._store.watch.raise_alarm(kind, named, time.value, detail)
 
     def challengers(self, desk: Desk, at: pd.Timestamp) -> None:
@@ -175,6 +181,11 @@ class Watching:
             key = f"challenger {entry.id}"
             if self._store.watch.state(key) != told:
                 self._store.watch.keep({key: told})
+
+
+def _members(desk: Desk) -> list[int]:
+    """Numbers of a desk's models."""
+    return sorted(entry.id for entry in desk.entries)
 
 
 def _wait(desk: Desk) -> pd.Timedelta:

@@ -15,11 +15,11 @@ from tests.live.houses import HORIZON, dump, fed
 
 QUICK = {"window": 200, "drift_window": 6, "on_alarm": "retrain"}
 # seconds that a process which nobody kills may take
-LONGEST = 100.0
+LONGEST = 170.0
 
 
-def feeding(house, folder, times):
-    """What the killed process does: it goes on where the store ends."""
+def feeding(house, folder, times, steps):
+    """What the killed process does: it goes on where the store ends, and counts its steps."""
     with Store.open(folder) as store:
         span = store.span("BTCUSDT", "1h", "binance")
         left = times[times >= span[1]]
@@ -27,6 +27,7 @@ def feeding(house, folder, times):
         for at in left:
             house.write(store, at, at)
             loop.step(at)
+            steps.value += 1
         os._exit(0)
 
 
@@ -41,18 +42,45 @@ def alone():
     return found
 
 
-def killed(alone, house, folder, times, moments):
-    """Feed bars in processes that are killed after these seconds; how many were still at it."""
-    for hit, seconds in enumerate([*moments, LONGEST]):
-        process = alone.Process(target=feeding, args=(house, folder, times))
-        process.start()
-        process.join(seconds)
-        if not process.is_alive():
-            assert process.exitcode == 0
+class Feeder:
+    """A process that feeds bars, to be killed amid a step."""
+
+    def __init__(self, alone, house, folder, times):
+        self._steps, self._begun = alone.Value("i", 0), time.monotonic()
+        asked = (house, folder, times, self._steps)
+        self._process = alone.Process(target=feeding, args=asked)
+        self._process.start()
+
+    def stepped(self, steps):
+        """Seconds until it has done so many steps, or has come to the end of the bars."""
+        while self._steps.value < steps and self._process.is_alive():
+            time.sleep(0.002)
+        return time.monotonic() - self._begun
+
+    def kill(self, seconds):
+        """Kill it after these seconds; whether it was still at it."""
+        self._process.join(seconds)
+        if self._process.is_alive():
+            os.kill(self._process.pid, signal.SIGKILL)
+        self._process.join()
+        return self._process.exitcode == -signal.SIGKILL
+
+
+def killed(alone, house, folder, times, kills):
+    """Feed bars in processes of which each is killed amid a step; how many were still at it."""
+    draws, hit = np.random.default_rng(7), 0
+    first = Feeder(alone, house, folder, times)
+    cold = first.stepped(1)
+    warm = first.stepped(2) - cold
+    hit += first.kill(warm * draws.uniform())
+    while hit < kills:
+        feeder, steps = Feeder(alone, house, folder, times), draws.integers(2)
+        feeder.stepped(steps)
+        if not feeder.kill(draws.uniform() * (warm if steps else cold)):
             return hit
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
-    raise AssertionError(f"the last process was still at it after {LONGEST} seconds")
+        hit += 1
+    assert not Feeder(alone, house, folder, times).kill(LONGEST), "the last was still at it"
+    return hit
 
 
 def prepared(house, store):
@@ -64,20 +92,16 @@ def prepared(house, store):
     return numbers
 
 
-def assert_as_undisturbed(alone, house, tmp_path, *, bars, kills, longest):
-    """Tables after some kills are those of a loop that nobody killed."""
+def assert_as_undisturbed(alone, house, tmp_path, *, bars, kills):
+    """Tables after some kills are those of a loop that nobody killed; how many hit it."""
     times = house.clock[:bars]
     with Store.open(tmp_path / "whole") as whole:
         prepared(house, whole)
-        begun = time.monotonic()
         fed(house, whole, times, Loop(whole))
-        lasted = time.monotonic() - begun
         want, noted = dump(whole), len(audit.page(whole.db, limit=1000))
     with Store.open(tmp_path / "killed") as store:
         prepared(house, store)
-    draws = np.random.default_rng(7)
-    moments = draws.uniform(0.02, min(longest, max(lasted, 0.2)), kills).tolist()
-    hit = killed(alone, house, tmp_path / "killed", times, moments)
+    hit = killed(alone, house, tmp_path / "killed", times, kills)
     with Store.open(tmp_path / "killed") as store:
         assert store.db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         for table, rows in dump(store).items():
@@ -88,12 +112,10 @@ def assert_as_undisturbed(alone, house, tmp_path, *, bars, kills, longest):
     return hit
 
 
-def test_five_kills_lose_and_double_nothing(alone, house, tmp_path):
-    hit = assert_as_undisturbed(alone, house, tmp_path, bars=8, kills=5, longest=1.0)
-    assert hit >= 1
+def test_kills_lose_and_double_nothing(alone, house, tmp_path):
+    assert assert_as_undisturbed(alone, house, tmp_path, bars=12, kills=4) == 4
 
 
 @pytest.mark.certify
 def test_a_hundred_kills_lose_and_double_nothing(alone, house, tmp_path):
-    hit = assert_as_undisturbed(alone, house, tmp_path, bars=150, kills=100, longest=1.5)
-    assert hit >= 50
+    assert assert_as_undisturbed(alone, house, tmp_path, bars=157, kills=100) == 100
