@@ -105,13 +105,18 @@ def _joint(store: Store, asked: Asked) -> pd.DataFrame:
                 "time": pd.Timestamp(row["prediction_timestamp"], tz="UTC"),
                 "confidence": row["confidence_score"],
                 "disagreement": detail["disagreement"],
-                "set": None if held is None else " ".join(map(str, held)),
+                "set": None if held is None else " ".join(map(_short, held)),
                 "flags": " ".join(sorted({flag["code"] for flag in detail["flags"]})),
                 "left_out": len(detail["left_out"]),
             }
         )
     table = pd.DataFrame(found).set_index(["symbol", "time"]).sort_index()
     return table.astype({"confidence": float, "disagreement": float})
+
+
+def _short(part: str | float) -> str:
+    """A side, or an end of an interval to four digits."""
+    return part if isinstance(part, str) else f"{part:.4g}"
 
 
 def _positions(study: Study, store: Store, clock: pd.DatetimeIndex) -> pd.DataFrame:
@@ -128,7 +133,7 @@ def _positions(study: Study, store: Store, clock: pd.DatetimeIndex) -> pd.DataFr
 def _drills(study: Study, store: Store, last: pd.Timestamp) -> pd.DataFrame:
     """Answers to the newest bar, whole and with something broken."""
     table = pd.DataFrame([_told(case, answer) for case, answer in _cases(study, store, last)])
-    return table.set_index("case")
+    return table.set_index("case").astype({"value": float, "confidence": float})
 
 
 def _cases(
@@ -143,9 +148,9 @@ def _cases(
     for count, model in enumerate(models, start=1):
         for file in (store.folder / "models" / model.identity).iterdir():
             file.write_bytes(b"changed")
-        whose = "file of a model" if count == 1 else "files of every model"
         if count in (1, len(models)):
-            yield f"the {whose} were changed", _asked(study, store, last)
+            whose = "every model" if count == len(models) else "one model"
+            yield f"the files of {whose} were changed", _asked(study, store, last)
 
 
 def _late(study: Study, last: pd.Timestamp, bars: int) -> pd.Timestamp:

@@ -101,7 +101,7 @@ def _answered(predictions: pd.DataFrame) -> np.ndarray:
     """Which rows have an answer."""
     answered = ~np.isnan(_shares(predictions)).any(axis=1)
     if not answered.any() and "prediction" in predictions:
-        answered = predictions["prediction"].notna().to_numpy()
+        answered = ~np.isnan(predictions["prediction"].to_numpy(dtype=float))
     if len(answered) and not answered.any():
         raise DataError("no prediction has probabilities or a number; nothing was answered")
     return answered

@@ -57,6 +57,18 @@ def test_a_replay_is_read_where_it_was_made_with_the_same_tables(made, refuse):
         pd.testing.assert_frame_equal(getattr(found, name), getattr(again, name))
 
 
+def test_numbers_are_served_as_they_were_validated_with_their_interval(study):
+    number = SMALL | {"labeling": {"target": "target_return", "horizon": 1}}
+    found, remark = live.replayed(Study.open("number", **number))
+    assert remark == ""
+    assert found.served["apart"].max() == 0
+    assert found.weights["apart"].max() == 0
+    low, high = map(float, found.joint["set"].iloc[-1].split())
+    value = found.drills.at["nothing is broken", "value"]
+    assert low < value < high
+    assert found.drills["confidence"].isna().all()
+
+
 def test_the_models_of_a_rehearsal_are_watched_and_nothing_is_done(study, monkeypatch):
     asked = []
 

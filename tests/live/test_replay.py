@@ -74,6 +74,11 @@ def test_joint_answers_and_positions_stand_beside_theirs(replayed):
 
 def test_each_drill_says_who_answers(replayed):
     told = replayed[1].drills
+    assert told.index[[0, 3, 4]].tolist() == [
+        "nothing is broken",
+        "the files of one model were changed",
+        "the files of every model were changed",
+    ]
     assert told["answered by"].tolist() == ["deployed", "deployed", "none", "deployed", "rule"]
     assert "stale" in told["flags"].iloc[1]
     assert "too_old" in told["flags"].iloc[2]

@@ -82,6 +82,15 @@ def test_a_tick_a_bar_takes_the_outcomes_of_the_batch(wait):
     assert batch.n == (79 if wait == 2 * HOUR else 80)
 
 
+def test_numbers_are_waited_for_as_classes_are():
+    table = predicted(6).assign(prediction=[1.0, -1.0, 1.0, 1.0, -1.0, 1.0], actual=0.5)
+    table[SHARES] = np.nan
+    times = table.index.get_level_values("time")
+    taken = list(in_turn(table, at=times[4], wait=2 * HOUR))
+    assert [right for _, right, _ in taken] == [True, False, True]
+    assert [time for time, _, _ in taken] == times[:3].tolist()
+
+
 def test_rolling_scores_are_those_of_metrics_on_the_newest_rows():
     table = predicted(30).assign(covered=np.tile([1.0, 0.0, 1.0], 10))
     found = rolling(table, window=10)
