@@ -34,6 +34,8 @@ ODD = [
     "%s%n",
     "[]",
     "x[]",
+    "²",
+    str(2**63),
 ]
 WORDS = SQL + MARKUP + ODD
 METHODS = [

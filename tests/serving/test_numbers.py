@@ -86,6 +86,17 @@ def in_pages(number):
         yield "POST", place, {"data": {name: str(value) for name, value in form.items()}}
 
 
+def in_admin(number):
+    """Requests of the admin pages with a number in its place; what is not there is no fault."""
+    yield "GET", f"/admin/signalkit/ml_models/{number}", {}
+    names = ("_next", "_size", "id__exact", "id__gt", "id__lt", "id__in", "id", "_facet_size")
+    for name in names:
+        for table in ("ml_models", "ml_predictions"):
+            asked = {"params": {name: str(number)}}
+            yield "GET", f"/admin/signalkit/{table}", asked, False
+            yield "GET", f"/admin/signalkit/{table}.json", asked, False
+
+
 def unrefused(client, asks):
     """What was not refused as it must be."""
     found, asked = [], 0
@@ -107,5 +118,15 @@ def test_a_number_that_the_database_cannot_hold_is_refused_everywhere(house, ser
     assert found == []
     found, pages = unrefused(client, in_pages(number))
     assert found == []
-    assert min(addresses, bodies, pages) >= 20
+    found, tables = unrefused(client, in_admin(number))
+    assert found == []
+    assert min(addresses, bodies, pages, tables) >= 20
     assert digest(house) == before
+
+
+@pytest.mark.parametrize("text", ["²", "٣", "1²", "9" * 20])
+def test_digits_that_the_database_reads_as_no_number_give_no_fault(house, write, text):
+    for name in ("id__gt", "id__exact", "_size", "_next"):
+        status = write.get("/admin/signalkit/ml_models", params={name: text}).status_code
+        assert status in (200, 400), name
+    assert write.get(f"/api/ml/models/?limit={text}").status_code == 422

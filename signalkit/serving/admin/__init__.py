@@ -39,6 +39,8 @@ _READ = re.compile(
     r"_(sort|sort_desc|sort_by_desc|size|next|facet|facet_array|facet_date|shape|search|col|nocol"
     r"|labels|nl|dl|show_hidden|filter_(column|op|value)(_[0-9]{1,3})?)"
 )
+# largest integer of SQLite
+_MOST = 2**63 - 1
 _SETTINGS = {
     "base_url": f"{PREFIX}/",
     "default_allow_sql": False,
@@ -178,6 +180,8 @@ def _asked(path: str, query: bytes) -> list[tuple[str, str]]:
             raise Problem(400, f"the admin reads no {name[:40]}")
         if "\0" in name + value:
             raise Problem(400, f"{name[:40]} has a character that it never has")
+        if value.isdigit() and not (value.isascii() and int(value[:20]) <= _MOST):
+            raise Problem(400, f"{name[:40]} is no number that a database holds")
     return asked
 
 
