@@ -31,6 +31,7 @@ class Child:
     def __init__(self, *words: str) -> None:
         self._words = words
         self._process: subprocess.Popen[bytes] | None = None
+        self._told = False
         self._pause, self._not_before = 0.0, 0.0
 
     @property
@@ -43,7 +44,9 @@ class Child:
         if self._process is not None or time.monotonic() < self._not_before:
             return False
         command = [sys.executable, "-m", "signalkit.cli.child", *self._words]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE)
+        # a signal to this command's group is passed on once, by this command
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0)
+        self._told = False
         return True
 
     def ended(self) -> bool:
@@ -64,9 +67,10 @@ class Child:
         self._process = None
 
     def tell_to_end(self) -> None:
-        """Have it end; it is not waited for."""
-        if self._process is not None:
+        """Have it end, once: a second signal would end it in the middle. It is not waited for."""
+        if self._process is not None and not self._told:
             self._process.terminate()
+            self._told = True
 
     def stop(self) -> None:
         """End it, by force where it does not end by itself."""

@@ -32,12 +32,18 @@ def signalkit(*words, errors=subprocess.DEVNULL):
         process.kill()
 
 
-def until(what, seconds=30):
+def until(what, seconds=60):
     """Wait for something to become true."""
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def store_says(key):
+    """A state of the test's own data folder."""
+    with Store.open() as store:
+        return store.watch.state(key)
 
 
 def lives(process):
@@ -87,16 +93,17 @@ def test_a_loop_that_was_killed_and_one_that_was_stopped_are_told(own_store):
 
 
 def test_server_worker_and_loop_start_and_end_without_a_warning(own_store, tmp_path):
-    with (tmp_path / "log").open("w+") as log, Store.open() as store:
+    said = tmp_path / "log"
+    with said.open("w") as log, Store.open() as store:
         with signalkit("serve", "--port", "0", errors=log) as server:
             served(server)
-            for key in ("worker", "heartbeat"):
-                until(lambda key=key: (store.watch.state(key) or {}).get("process"))
+            until(lambda: store.watch.state("worker") and said.read_text())
             server.terminate()
             assert server.wait(20) == 0
         assert store.watch.state("worker") == store.watch.state("heartbeat") == {"stopped": True}
-        log.seek(0)
-        assert not re.search("warning|traceback|error", log.read(), re.IGNORECASE)
+    # the loop's first step is all that there is to say
+    (line,) = said.read_text().splitlines()
+    assert line.startswith("no model is deployed")
 
 
 def test_a_child_ends_when_its_parent_is_killed(own_store, tmp_path):
@@ -149,11 +156,13 @@ def test_children_beside_the_server_are_kept_and_ended_with_it(own_store):
             first = child.process
             os.kill(first, signal.SIGKILL)
             until(lambda: child.process not in (None, first))
+        until(lambda: store_says("worker") == {"process": child.process})
     finally:
         last = child.process
         beside.stop()
     assert not lives(last)
     assert child.process is None
+    assert store_says("worker") == {"stopped": True}
 
 
 def ask(link, path, method="GET", body=None):
@@ -182,7 +191,7 @@ def test_a_killed_server_takes_its_worker_along_and_the_next_one_goes_on(own_sto
         link = served(server)
         session = ask(link, f"/api/ml/models/{number}/retrain/", "POST")["session_id"]
         path = f"/api/ml/training-sessions/{session}/"
-        until(lambda: ask(link, path)["done"] >= 2, 60)
+        until(lambda: ask(link, path)["done"] >= 2)
         with Store.open() as store:
             process = store.sessions.find(session).process
         server.send_signal(signal.SIGKILL)
@@ -193,7 +202,7 @@ def test_a_killed_server_takes_its_worker_along_and_the_next_one_goes_on(own_sto
         found = ask(link, path)
         assert (found["status"], found["done"] >= 2) == ("interrupted", True)
         assert ask(link, f"{path}resume/", "POST")["status"] == "queued"
-        until(lambda: ask(link, path)["status"] == "completed", 60)
+        until(lambda: ask(link, path)["status"] == "completed")
         assert ask(link, path)["resumed"] == 1
         assert len(ask(link, "/api/ml/models/")["models"]) == 2
         server.terminate()
