@@ -95,14 +95,16 @@ class Record:
 
     def _made(self) -> pd.DataFrame:
         """The rows as a table of predictions."""
-        cells = self._cells
+        names = sorted(self._symbols)
+        rank = np.array([names.index(symbol) for symbol in self._symbols], dtype=np.int64)
+        cells = self._cells | {"symbol": rank[self._cells["symbol"]]}
         # symbols that are collected at other moments are not written in order of time
         order = np.lexsort([cells["symbol"], cells["time"]])
         held = {name: cells[name][order] for name in cells}
         times, place = np.unique(held.pop("time"), return_inverse=True)
         clock = pd.DatetimeIndex(times.view("M8[ns]"), tz="UTC")
         index = pd.MultiIndex(
-            levels=[pd.Index(self._symbols, dtype="str"), clock],
+            levels=[pd.Index(names, dtype="str"), clock],
             codes=[held.pop("symbol"), place],
             names=["symbol", "time"],
             verify_integrity=False,

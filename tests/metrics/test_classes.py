@@ -118,6 +118,20 @@ def test_a_class_that_never_came_is_left_out_of_the_macro_scores(classes):
     assert np.isnan(got["auc_direction"]) == (len(set(classes) - {0.0}) == 1)
 
 
+@EXAMPLES
+@given(SEEDS, st.integers(2, 60))
+def test_scores_without_ranks_are_the_bits_of_all_scores(seed, n):
+    given_cases = cases(seed, n)
+    got, whole = metrics.unranked(*given_cases), metrics.classification(*given_cases)
+    assert got.index.tolist() == ["accuracy", "log_loss", "ece"]
+    assert got.tolist() == whole[got.index].tolist()
+
+
+def test_scores_without_ranks_refuse_what_all_scores_refuse():
+    with pytest.raises(DataError, match="classes are -1, 0, 1"):
+        metrics.unranked(np.array([2.0]), np.array([[0.2, 0.3, 0.5]]))
+
+
 def test_macro_auc_is_scikit_learns_one_vs_rest():
     actual, proba = cases(11, 200)
     expected = theirs.roc_auc_score(actual, proba, multi_class="ovr", average="macro")

@@ -1,5 +1,7 @@
 """performance.py: what is scored, when, and against which range."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -102,6 +104,20 @@ def test_rolling_scores_are_those_of_metrics_on_the_newest_rows():
         assert found[name].iloc[-1] == by_hand[name]
     assert found["coverage"].iloc[-1] == last["covered"].mean()
     assert rolling(table, window=10, step=7).index.equals(found.index[1::7])
+
+
+@pytest.mark.parametrize("symbols", [("A",), ("A", "B")])
+def test_scores_of_what_is_new_are_those_of_all_that_was_ever_known(symbols):
+    table = predicted(40, seed=3, symbols=symbols).sample(frac=1.0, random_state=4)
+    every, moments = rolling(table, window=12), sorted(set(table["known_at"]))
+    assert list(every.index) == moments
+    for before, moment in pairwise(moments):
+        known = table[table["known_at"] <= moment]
+        new = rolling(known, window=12, since=before)
+        pd.testing.assert_frame_equal(new, every.loc[[moment]], check_exact=True)
+    since = rolling(table, window=12, since=moments[-4])
+    pd.testing.assert_frame_equal(since, every.iloc[-3:], check_exact=True)
+    assert rolling(table, window=12, since=moments[-1]).empty
 
 
 def test_numbers_are_right_by_their_sign_and_scored_by_their_square():

@@ -58,6 +58,15 @@ def test_the_threshold_falls_where_signals_were_right_by_hand():
     assert got["threshold"].tolist() == pytest.approx([0.1 - 0.2 * e for e in edge])
 
 
+def test_before_anything_has_settled_there_is_no_edge():
+    never = pd.DatetimeIndex([None, None], tz="UTC")
+    open_still = labels(A=[1.0, 1.0]).assign(known_at=never, label=NAN)
+    got = threshold_path(
+        signals(A=[0.1, 0.2]), **BASE, outcomes=open_still, by_performance=0.2, half_life=None
+    )
+    assert got[["threshold", "edge", "settled"]].to_numpy().tolist() == [[0.1, 0, 0]] * 2
+
+
 def test_who_is_wrong_more_often_than_chance_must_be_louder():
     told, became = signals(A=[0.1, -0.1] * 10), labels(A=[-1, 1] * 10)
     got = threshold_path(told, **BASE, outcomes=became, by_performance=1.0)
