@@ -10,10 +10,16 @@ from collections.abc import Callable
 
 from signalkit.collection.collector import collect
 from signalkit.collection.exchange import Exchange
-from signalkit.errors import DataError, ParamsError, SourceError, StoreError
+from signalkit.collection.source import TransientError
+from signalkit.errors import DataError, ParamsError, SignalkitError, SourceError, StoreError
 from signalkit.live.market import WHOLE
 from signalkit.params import Params
 from signalkit.store import Store
+
+
+def _remark(source: str, refused: SignalkitError) -> str:
+    """What a source or the store refused, in a line."""
+    return f"{source}: {refused}; asked again at the next step"
 
 
 class Collecting:
@@ -42,11 +48,20 @@ class Collecting:
             return ""
         try:
             market = self._exchange(kept.source)
-            how = {"progress": False, "stop": self._stop}
-            collect(market, self._store, kept.symbols, kept.interval, **how)
-        except (DataError, ParamsError, SourceError, StoreError) as refused:
-            return f"{kept.source}: {refused}; asked again at the next step"
-        return ""
+        except (ParamsError, SourceError) as refused:
+            return _remark(kept.source, refused)
+        remarks = []
+        for symbol in kept.symbols:  # one that the source refuses does not keep others waiting
+            try:
+                how = {"progress": False, "stop": self._stop}
+                collect(market, self._store, [symbol], kept.interval, **how)
+            except TransientError as refused:
+                remarks.append(_remark(kept.source, refused))
+                if refused.wait:  # a ban is of the address, not of the symbol
+                    break
+            except (DataError, ParamsError, SourceError, StoreError) as refused:
+                remarks.append(_remark(kept.source, refused))
+        return "; ".join(remarks)
 
     def _exchange(self, name: str) -> Exchange:
         """An exchange, opened once."""

@@ -26,6 +26,9 @@ from signalkit.study.stages import names_of
 
 _HELD = """SELECT study, symbol, time, weight FROM signals AS s WHERE time =
     (SELECT max(time) FROM signals WHERE study = s.study AND symbol = s.symbol) AND weight != 0"""
+_WEIGHTS = "SELECT symbol, time, weight FROM signals WHERE study = ? AND time >= ?"
+_COUNT = "SELECT count(*) FROM signals WHERE study = ?"
+_ALL = -(2**63)
 # points of the account that are kept
 _POINTS = 2000
 _TOLD = ("score", "confidence", "agreement", "voices", "model_id", "prediction")
@@ -129,18 +132,25 @@ class Positions:
 
     def _weights(self, desk: Desk) -> pd.Series:
         """Signals of the study, each read once."""
-        seen, held = self._written.get(desk.name, (-(2**63), pd.Series(dtype=float)))
-        asked = """SELECT symbol, time, weight FROM signals WHERE study = ? AND time >= ?"""
-        rows = self._store.db.execute(asked, [desk.name, seen]).fetchall()
-        if rows:
-            symbols, times, weights = zip(*rows, strict=True)
-            clock = pd.DatetimeIndex(np.array(times, dtype="M8[ns]"), tz="UTC")
-            index = pd.MultiIndex.from_arrays([list(symbols), clock], names=["symbol", "time"])
-            new = pd.Series(weights, index, dtype=float)
-            old = held[~held.index.isin(new.index)] if len(held) else held
-            held = pd.concat([old, new]) if len(old) else new
-            self._written[desk.name] = max(times), held
+        seen, held = self._written.get(desk.name, (_ALL, pd.Series(dtype=float)))
+        seen, held = self._followed(desk.name, seen, held)
+        (n,) = self._store.db.execute(_COUNT, [desk.name]).fetchone()
+        if n != len(held):  # those of a symbol whose bars came late are before others
+            seen, held = self._followed(desk.name, _ALL, held.iloc[:0])
+        self._written[desk.name] = seen, held
         return held.sort_index() if len(held) else held
+
+    def _followed(self, name: str, seen: int, held: pd.Series) -> tuple[int, pd.Series]:
+        """Signals that are held and those from a bar on; the last bar of them."""
+        rows = self._store.db.execute(_WEIGHTS, [name, seen]).fetchall()
+        if not rows:
+            return seen, held
+        symbols, times, weights = zip(*rows, strict=True)
+        clock = pd.DatetimeIndex(np.array(times, dtype="M8[ns]"), tz="UTC")
+        index = pd.MultiIndex.from_arrays([list(symbols), clock], names=["symbol", "time"])
+        new = pd.Series(weights, index, dtype=float)
+        old = held[~held.index.isin(new.index)] if len(held) else held
+        return max(times), pd.concat([old, new]) if len(old) else new
 
 
 def _folds(desk: Desk, market: Market, news: pd.DataFrame | None) -> pd.DataFrame:
