@@ -93,7 +93,7 @@ class Policy:
         why = f"{alarm['kind']} of {alarm['subject']}, alarm {alarm['id']}"
         steps = []
         for entry in entries:
-            before = former(self._store, entry) if act == "roll_back" else []
+            before = self._before(entry) if act == "roll_back" else []
             if before:
                 steps.append(("deploy", before[0].id, why))
             elif act in ("retire", "roll_back"):
@@ -101,6 +101,15 @@ class Policy:
             elif act == "retrain":
                 steps.append(("queue", entry.id, why))
         return steps
+
+    def _before(self, entry: Registered) -> list[Registered]:
+        """Versions to go back to, newest first; none that was itself taken away for an alarm."""
+        return [one for one in former(self._store, entry) if self._taken_by(one) != ACTOR]
+
+    def _taken_by(self, entry: Registered) -> str | None:
+        """Who archived a model last, None where nobody did."""
+        noted = audit.page(self._store.db, subject=f"model {entry.id}", limit=1000)
+        return next((row["actor"] for row in noted if row["action"] == "archive"), None)
 
     def _do(self, word: str, number: int, why: str) -> str:
         """Do one step; one that is done already changes nothing."""

@@ -52,7 +52,7 @@ class Scoring:
         members = sorted(entry.sha256 for entry in desk.entries)
         asked = desk.study.params.model_dump(include={"validation", "training"})
         of = digest([window, made_by, members if made_by == ENSEMBLE else [], asked])
-        key = f"promise {made_by} {desk.asked}"
+        key = f"promise {desk.name} {made_by} {desk.asked}"
         held = self._store.watch.state(key)
         if held is None or held["of"] != of:
             held = {"of": of} | _promised(desk, self._pasts.of(desk, made_by), window)

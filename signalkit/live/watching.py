@@ -24,6 +24,7 @@ from signalkit.live.scoring import Scoring
 from signalkit.store import Store
 from signalkit.store.predictions import ENSEMBLE
 from signalkit.study.inputs import load_news
+from signalkit.study.stages import label_settings
 
 ACCURACY, INPUTS, OUTPUTS = "accuracy", "drift of inputs", "drift of outputs"
 # share of columns that must have moved before drift of inputs is an alarm: some always do
@@ -62,51 +63,73 @@ class Watching:
         claim = self._scoring.promise(desk, made_by)["accuracy_low"]
         if claim is None:
             return False
-        key, named = f"alarm {made_by} {desk.asked}", subject(desk, made_by)
+        key = f"alarm {desk.name} {made_by} {desk.asked}"
         held = self._store.watch.state(key)
-        alarm, begun = self._begun(desk, claim, held, named, at)
-        table = self._records.table(made_by, desk.asked)
+        table = self._own(desk, made_by)
+        alarm, begun = self._begun(desk, claim, held, made_by)
         times = table.index.get_level_values("time").asi8
         last = alarm.state()["last"][0]
         since = begun if last is None else max(begun, pd.Timestamp(last).value)
         rows = table[times >= since] if last is not None else table[times > since]
         if len(rows):
             alarm.follow(monitoring.in_turn(rows, at=at, wait=_wait(desk)))
-        state = {"begun": begun, "claim": claim, "alarm": alarm.state()}
-        state["models"] = _members(desk)
+        models = _numbers(desk)
+        state = {"begun": begun, "claim": claim, "models": models, "alarm": alarm.state()}
         if state != held:
             states[key] = state
         if alarm.raised_at is None:
             return False
         detail = {"accuracy": claim, "alpha": alarm.alpha, "outcomes": alarm.n}
-        detail |= {"models": _members(desk), "study": desk.name}
-        return self._store.watch.raise_alarm(ACCURACY, named, alarm.raised_at.value, detail)
+        detail |= {"models": models, "study": desk.name}
+        raised = alarm.raised_at.value
+        return self._store.watch.raise_alarm(ACCURACY, subject(desk, made_by), raised, detail)
+
+    def _own(self, desk: Desk, made_by: str) -> pd.DataFrame:
+        """What a maker answered of the desk's symbols; others may be of another study."""
+        table = self._records.table(made_by, desk.asked)
+        mine = table.index.get_level_values("symbol").isin(desk.symbols)
+        return table if mine.all() else table[mine]
 
     def _begun(
         self,
         desk: Desk,
         claim: float,
         held: dict[str, Any] | None,
-        named: str,
-        at: pd.Timestamp,
+        made_by: str,
     ) -> tuple[monitoring.Alarm, int]:
-        """The alarm as it was left; a new one at first, and after it was closed.
+        """The alarm as it was left; a new one at first, after it was closed, and of other models.
 
-        Once others are deployed, too: what those before them said is not theirs.
+        What former models said together is no evidence against those that took their place.
         """
-        overlap = desk.asked.horizon * len(desk.symbols)
-        alpha = desk.study.params.monitoring.alpha
+        overlap, alpha = _overlap(desk), desk.study.params.monitoring.alpha
         fresh = monitoring.Alarm(claim, overlap=overlap, alpha=alpha)
         if held is None:
-            return fresh, 0
-        if held["models"] != _members(desk):
-            return fresh, at.value
+            return fresh, self._first(desk, made_by)
+        if made_by == ENSEMBLE and held["models"] != _numbers(desk):
+            return fresh, self._newest(desk, made_by)
         alarm = monitoring.Alarm.restore(held["alarm"])
         if (alarm.accuracy, alarm.overlap, alarm.alpha) != (claim, overlap, alpha):
             return fresh, held["begun"]
-        if alarm.raised_at is not None and self._closed(named, alarm.raised_at.value):
-            return fresh, at.value
+        named, raised = subject(desk, made_by), alarm.raised_at
+        if raised is not None and self._closed(named, raised.value):
+            return fresh, self._newest(desk, made_by)
         return alarm, held["begun"]
+
+    def _newest(self, desk: Desk, made_by: str) -> int:
+        """The last bar that a maker answered; of no moment that is asked, for it may be far."""
+        times = self._own(desk, made_by).index.get_level_values("time")
+        return times.max().value if len(times) else 0
+
+    def _first(self, desk: Desk, made_by: str) -> int:
+        """The bar after which the first alarm of a maker takes what it said."""
+        if made_by != ENSEMBLE:
+            return 0
+        firsts = [
+            table.index.get_level_values("time").min().value
+            for entry in desk.entries
+            if len(table := self._own(desk, str(entry.id)))
+        ]
+        return min(firsts) - 1 if firsts else self._newest(desk, made_by)
 
     def _closed(self, named: str, time: int) -> bool:
         """Whether somebody has seen to an alarm."""
@@ -163,14 +186,14 @@ class Watching:
         if any((a["kind"], a["subject"]) == (kind, named) for a in self._store.watch.alarms()):
             return
         detail = {"moved": moved, "of": len(found), "study": desk.name}
-        detail |= {"models": _members(desk)}
+        detail |= {"models": _numbers(desk)}
         self._store.watch.raise_alarm(kind, named, time.value, detail)
 
     def challengers(self, desk: Desk, at: pd.Timestamp) -> None:
         """Keep how far each challenger leads the model that it may replace."""
         for entry, champion in desk.challengers:
             pair = [self._records.table(str(n), desk.asked) for n in (champion, entry.id)]
-            asked = {"overlap": desk.asked.horizon * len(desk.symbols), "at": at}
+            asked = {"overlap": _overlap(desk), "at": at}
             asked["alpha"] = desk.study.params.monitoring.alpha
             try:
                 row = monitoring.paired(*pair, **asked).iloc[-1]
@@ -183,15 +206,25 @@ class Watching:
                 self._store.watch.keep({key: told})
 
 
-def _members(desk: Desk) -> list[int]:
-    """Numbers of a desk's models."""
+def _numbers(desk: Desk) -> list[int]:
+    """Numbers of the deployed models."""
     return sorted(entry.id for entry in desk.entries)
+
+
+def _bars_to_outcome(desk: Desk) -> int:
+    """Bars after its own at which an outcome is known; a trade may begin a bar later."""
+    entry = label_settings(desk.study).get("entry", "close")
+    return desk.asked.horizon + (entry != "close")
+
+
+def _overlap(desk: Desk) -> int:
+    """Predictions that may be open at a time."""
+    return _bars_to_outcome(desk) * len(desk.symbols)
 
 
 def _wait(desk: Desk) -> pd.Timedelta:
     """How long an outcome is waited for."""
-    asked = desk.asked
-    span = interval_length(asked.interval) * asked.horizon
+    span = interval_length(desk.asked.interval) * _bars_to_outcome(desk)
     closes = desk.study.params.collection.calendar != ALWAYS_OPEN
     return 3 * span + _CLOSED if closes else span
 

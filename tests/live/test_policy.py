@@ -50,7 +50,7 @@ def test_a_model_that_is_right_less_often_than_claimed_raises_the_alarm_once(
     taken = live[live["known_at"].notna()]["is_correct"].astype(float)
     assert taken.mean() < 0.9
     assert found[JOINT]["detail"]["accuracy"] == 0.97
-    state = store.watch.state(f"alarm {ENSEMBLE} signal_direction {HORIZON} x 1h")
+    state = store.watch.state(f"alarm house {ENSEMBLE} signal_direction {HORIZON} x 1h")
     assert state["alarm"]["raised_at"] is not None
     assert weights(store)[-1] == 0.0
     assert any(weights(store))
@@ -67,7 +67,7 @@ def test_an_alarm_that_was_closed_begins_anew_with_later_predictions(house, stor
         store.watch.close_alarm(alarm["id"], actor="me")
     fed(house, store, house.clock[18:20], loop)
     assert store.watch.alarms() == []
-    state = store.watch.state(f"alarm {ENSEMBLE} signal_direction {HORIZON} x 1h")
+    state = store.watch.state(f"alarm house {ENSEMBLE} signal_direction {HORIZON} x 1h")
     assert state["begun"] == house.clock[18].value
     assert state["alarm"]["raised_at"] is None
     assert weights(store)[-1] != 0.0
