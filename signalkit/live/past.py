@@ -79,37 +79,46 @@ def whole(past: pd.DataFrame | None, live: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts).sort_index()
 
 
-class Voices:
-    """Predictions of a desk's voices by the names that the study calls them, kept warm."""
+def voices(desk: Desk, pasts: Pasts, records: Records) -> pd.DataFrame:
+    """Predictions of the desk's voices by the names that the study calls them.
 
-    def __init__(self, pasts: Pasts, records: Records) -> None:
-        self._pasts, self._records = pasts, records
-        self._held: dict[tuple, tuple[list[pd.DataFrame], pd.DataFrame | None]] = {}
+    Returns
+    -------
+    DataFrame indexed by (symbol, time, model_id)
+        Model types, and ENSEMBLE; of each validation's rows first, then live ones of other bars.
+    """
+    makers = {entry.model_type: str(entry.id) for entry in reversed(desk.entries)}
+    makers[training.ENSEMBLE] = ENSEMBLE
+    parts = []
+    for name, made_by in makers.items():
+        past, live = pasts.of(desk, made_by), records.table(made_by, desk.asked)
+        parts += [] if past is None else [(name, past)]
+        parts.append((name, _fresh(past, live)))
+    return _joined_by_name(parts)
 
-    def of(self, desk: Desk) -> pd.DataFrame:
-        """All of them, validation's first and live ones of other bars after.
 
-        Returns
-        -------
-        DataFrame indexed by (symbol, time, model_id)
-            Model types, and ENSEMBLE.
-        """
-        makers = {entry.model_type: str(entry.id) for entry in reversed(desk.entries)}
-        makers[training.ENSEMBLE] = ENSEMBLE
-        pasts = [self._pasts.of(desk, made_by) for made_by in makers.values()]
-        key = (desk.name, desk.asked, *makers.items())
-        held, joined = self._held.get(key, ([], None))
-        if len(held) != len(pasts) or any(a is not b for a, b in zip(held, pasts, strict=True)):
-            named = [_named(past, name) for past, name in zip(pasts, makers, strict=True)]
-            found = [past for past in named if past is not None]
-            joined = pd.concat(found) if found else None
-            self._held = {key: (pasts, joined)}
-        parts = [] if joined is None else [joined]
-        for past, (name, made_by) in zip(pasts, makers.items(), strict=True):
-            live = self._records.table(made_by, desk.asked)
-            live = _named(_fresh(past, live), name)
-            parts += [] if live is None else [live]
-        return pd.concat(parts) if parts else self._records.table(ENSEMBLE, desk.asked)
+def _joined_by_name(parts: list[tuple[str, pd.DataFrame]]) -> pd.DataFrame:
+    """Tables under each other, with a name each in the index.
+
+    The index is made of codes: to find them anew takes longer than all that is done with them.
+    """
+    parts = [(name, rows) for name, rows in parts if len(rows)] or parts[:1]
+    names = list(dict.fromkeys(name for name, _ in parts))
+    symbols = sorted({symbol for _, rows in parts for symbol in rows.index.levels[0]})
+    listed, times, symbol, model = pd.Index(symbols, dtype="str"), [], [], []
+    for name, rows in parts:
+        clock = pd.DatetimeIndex(rows.index.get_level_values("time"))
+        times.append(clock.as_unit("ns").asi8)
+        symbol.append(listed.get_indexer(rows.index.levels[0])[rows.index.codes[0]])
+        model.append(np.full(len(rows), names.index(name)))
+    every, place = np.unique(np.concatenate(times), return_inverse=True)
+    index = pd.MultiIndex(
+        levels=[listed, pd.DatetimeIndex(every.view("M8[ns]"), tz="UTC"), pd.Index(names)],
+        codes=[np.concatenate(symbol), place, np.concatenate(model)],
+        names=["symbol", "time", "model_id"],
+        verify_integrity=False,
+    )
+    return pd.concat([rows[_COLUMNS] for _, rows in parts], ignore_index=True).set_axis(index)
 
 
 def _fresh(past: pd.DataFrame | None, live: pd.DataFrame) -> pd.DataFrame:
@@ -121,10 +130,3 @@ def _fresh(past: pd.DataFrame | None, live: pd.DataFrame) -> pd.DataFrame:
     if later.all():
         return live
     return live[later | ~live.index.isin(past.index)]
-
-
-def _named(rows: pd.DataFrame | None, name: str) -> pd.DataFrame | None:
-    """Rows with the name of a model in their index; None of none."""
-    if rows is None or rows.empty:
-        return None
-    return rows[_COLUMNS].assign(model_id=name).set_index("model_id", append=True)

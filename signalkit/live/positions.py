@@ -16,7 +16,7 @@ import pandas as pd
 from signalkit import backtesting, features, validation
 from signalkit.live.desks import Desk
 from signalkit.live.market import Market
-from signalkit.live.past import Pasts, Voices
+from signalkit.live.past import Pasts, voices
 from signalkit.live.record import Records
 from signalkit.store import Store
 from signalkit.store.predictions import ENSEMBLE
@@ -38,8 +38,7 @@ class Positions:
     """Writes signals and keeps the account that follows them."""
 
     def __init__(self, store: Store, pasts: Pasts, records: Records) -> None:
-        self._store, self._records = store, records
-        self._voices = Voices(pasts, records)
+        self._store, self._pasts, self._records = store, pasts, records
         self._written: dict[str, tuple[int, pd.Series]] = {}
 
     def write(self, desk: Desk, market: Market, paused: int | None) -> int:
@@ -95,7 +94,7 @@ class Positions:
     def _ground(self, desk: Desk, market: Market) -> Ground:
         """What positions are made of: outcomes are those of the bars as they are."""
         panel, labels = market.panel, market.labels
-        table = self._voices.of(desk)
+        table = voices(desk, self._pasts, self._records)
         rows = table.index.droplevel("model_id")
         inside = rows.isin(panel.index)
         table, rows = table[inside], rows[inside]
