@@ -8,11 +8,11 @@ from signalkit.monitoring import Alarm, halves, in_turn, kept, settled
 from signalkit.study import Study
 
 SMALL = {
-    "collection": {"symbols": ["SP500", "NASDAQ"], "end": "2005-06-30"},
-    "features": {"names": ["return_5", "rsi_14", "std_20", "momentum_63_21"]},
+    "collection": {"symbols": ["SP500", "NASDAQ"], "end": "2004-06-30"},
+    "features": {"names": ["return_5", "rsi_14", "std_20"]},
     "training": {"rounds": 3},
     "validation": {
-        "train": 300, "test": 200, "draws": 100, "holdout_from": "2005-01-01", "placebos": 0,
+        "train": 300, "test": 200, "draws": 100, "holdout_from": "2003-07-01", "placebos": 0,
     },
     "monitoring": {"window": 60, "drift_window": 60},
 }  # fmt: skip
