@@ -70,7 +70,8 @@ class Watcher:
                 del self._listening[id]
                 self._known.pop(id, None)
             if not self._listening:
-                self._task.cancel()
+                self._task.cancel()  # it may take as long as a look; who comes next has one anew
+                self._task = None
 
     async def _look(self) -> None:
         """Read the rows that somebody listens to, until nobody does."""

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from signalkit.serving import events
+from signalkit.serving.database import Database
 from signalkit.store import Store
 from tests.serving.test_api_models import assert_problem
 
@@ -145,3 +146,20 @@ def test_more_listeners_than_there_may_be_are_sent_away(queued, write, monkeypat
     answer = write.get(f"{SESSIONS}1/events/")
     assert_problem(answer, 503, "listen already")
     assert answer.headers["retry-after"] == "10"
+
+
+def test_who_comes_as_the_last_listener_leaves_is_told_too(hurried, queued, monkeypatch):
+    read = events.Watcher._read
+    # a look that is still under way when one leaves
+    monkeypatch.setattr(events.Watcher, "_read", lambda *how: time.sleep(0.05) or read(*how))
+
+    async def two(watcher):
+        one, other = watcher.follow(1, None), watcher.follow(1, None)
+        first = await anext(one)
+        await asyncio.sleep(0.05)
+        await one.aclose()
+        async with asyncio.timeout(5):
+            return first, await anext(other)
+
+    first, second = asyncio.run(two(events.Watcher(Database(queued))))
+    assert first == second
