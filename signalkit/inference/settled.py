@@ -123,7 +123,7 @@ class History:
     def _begin(self) -> None:
         """Tell the stream of the walk-forward of each model."""
         parts = {n: self._members[m].past for n, m in self._places.items()}
-        parts = {number: past for number, past in parts.items() if past is not None}
+        parts = {n: past for n, past in parts.items() if past is not None and len(past)}
         if not parts:
             return
         table = pd.concat(parts, names=["model_id"]).reorder_levels(KEYS)

@@ -121,6 +121,20 @@ def assert_weights_as_backtested(house, store, times):
     assert bits([row["weight"] for row in rows]) == bits(want)
 
 
+def test_models_without_a_past_are_served_as_they_were_backtested(own_store, tmp_path):
+    house = walked(600, validation={"train": 250, "test": 200})
+    assert house.first == house.predictions.index.get_level_values("time").min()
+    with Store.open(tmp_path / "house") as store:
+        numbers = house.deploy(store)
+        times = house.clock[:16]
+        fed(house, store, times, Loop(store))
+        for name in ("XGBOOST", "LIGHTGBM", ENSEMBLE):
+            assert_as_walked(house, store, numbers.get(name, ENSEMBLE), name, bars=len(times))
+        assert_weights_as_backtested(house, store, times)
+        detail = json.loads(answers(store, ENSEMBLE)["detail"].iloc[-1])
+        assert "settled_unusable" not in {flag["code"] for flag in detail["flags"]}
+
+
 @pytest.mark.certify
 def test_five_thousand_bars_are_served_as_they_were_backtested(own_store, tmp_path):
     house = walked(5800, validation={"train": 300, "test": 5000})
