@@ -148,7 +148,7 @@ class Watching:
         """
         key, window = f"drift {desk.name} {desk.asked}", desk.study.params.monitoring.drift_window
         held = self._store.watch.state(key)
-        live = self._records.table(ENSEMBLE, desk.asked)
+        live = self._own(desk, ENSEMBLE)
         times = live.index.get_level_values("time").unique().sort_values()
         step, n = max(1, window // _LOOKS), len(times)
         if n < window or (held is not None and held["n"] // step >= n // step):
