@@ -7,6 +7,16 @@ from signalkit.serving.database import Database
 from signalkit.store import Asked, Predicted, Store
 from signalkit.store.predictions import ENSEMBLE
 
+# in the detail of a row: somebody asked for it, the loop did not come by
+_BY_REQUEST = "by_request"
+# bars of a symbol after the loop's last answer and before another bar, that nobody answered
+_BEHIND = f"""WITH said AS (SELECT prediction_timestamp AS time, detail FROM ml_predictions
+    WHERE made_by = '{ENSEMBLE}' AND symbol = :symbol AND prediction_type = :target
+    AND interval = :interval AND horizon = :horizon)
+    SELECT 1 FROM bars WHERE symbol = :symbol AND interval = :interval AND time < :time
+    AND time > (SELECT max(time) FROM said WHERE json_extract(detail, '$.{_BY_REQUEST}') IS NULL)
+    AND time NOT IN (SELECT time FROM said) LIMIT 1"""  # noqa: S608 - constants
+
 
 def keep(database: Database, answer: Prediction, *, past: bool) -> bool:
     """Store an answer, and the votes behind it.
@@ -24,7 +34,8 @@ def keep(database: Database, answer: Prediction, *, past: bool) -> bool:
     -------
     bool
         Whether it is in the store now. Not where it was refused, or where a model of it was
-        trained on its bar, or on labels that reach into its outcome.
+        trained on its bar, or on labels that reach into its outcome; nor while the loop that
+        answers this question has bars before it to answer.
     """
     if past or answer.refused or answer.time is None:
         return False
@@ -32,8 +43,19 @@ def keep(database: Database, answer: Prediction, *, past: bool) -> bool:
         return False
     made = _rows(answer)
     with database.writing() as store:
+        if _loop_is_behind(store, made[0]):
+            return False
         store.predictions.write(made)
         return _there(store, made[0])
+
+
+def _loop_is_behind(store: Store, row: Predicted) -> bool:
+    """Whether the loop answers this question and has earlier bars to answer.
+
+    It goes on from the newest answer: one that is ahead of it would have it leave those out.
+    """
+    asked = row.asked._asdict() | {"symbol": row.symbol, "time": row.time}
+    return store.db.execute(_BEHIND, asked).fetchone() is not None
 
 
 def _rows(answer: Prediction) -> list[Predicted]:
@@ -41,7 +63,7 @@ def _rows(answer: Prediction) -> list[Predicted]:
     asked = Asked(answer.target, answer.interval, answer.horizon)
     place = {"symbol": answer.symbol, "asked": asked, "time": answer.time.as_unit("ns").value}
     told = answer.to_dict()
-    detail = {name: told[name] for name in ("flags", "left_out")}
+    detail = {name: told[name] for name in ("flags", "left_out")} | {_BY_REQUEST: True}
     votes = []
     sure = answer.confidence
     if isinstance(answer, EnsemblePrediction):
@@ -55,7 +77,7 @@ def _rows(answer: Prediction) -> list[Predicted]:
                 confidence=vote.confidence,
                 probabilities=vote.probabilities,
                 origin=answer.origin,
-                detail={"flags": told["flags"]},
+                detail={"flags": told["flags"], _BY_REQUEST: True},
                 **place,
             )
             for vote in answer.votes

@@ -184,6 +184,23 @@ def test_a_bar_that_a_model_was_trained_on_is_not_stored_as_a_prediction(live, w
     assert stored(write) == []
 
 
+def test_while_the_loop_is_behind_nothing_is_stored_ahead_of_it(live, write):
+    with Store.open(live) as store:
+        times = store.read_bars("BTCUSDT", "1h").index[-4:].as_unit("ns").asi8.tolist()
+    asked = ("ENSEMBLE", "BTCUSDT", Asked("signal_direction", "1h", 4))
+    by_loop = [Predicted(*asked, time, 1.0) for time in times[:3]]
+    for rows, stands in ((by_loop[:1], False), (by_loop[1:2], False), (by_loop[2:], True)):
+        with Store.open(live) as store:
+            store.predictions.write(rows)
+        found = write.post(ENSEMBLE, json=ASK).json()
+        assert (found["refused"], found["stored"]) == (False, stands)
+    with Store.open(live) as store:
+        store.db.execute("DELETE FROM ml_predictions WHERE prediction_timestamp < ?", [times[3]])
+        store.db.conn.commit()
+    # what was asked for does not hold up what is asked for
+    assert write.post(ENSEMBLE, json=ASK).json()["stored"]
+
+
 def test_old_bars_are_refused_with_a_flag_and_not_stored(live, write):
     with Store.open(live) as store:
         cut = pd.Timestamp.now("UTC").floor("h") - pd.Timedelta(8, "h")
