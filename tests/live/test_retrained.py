@@ -13,7 +13,7 @@ from signalkit.study import jobs
 from tests.live.houses import HORIZON, SYMBOL, answers, fed
 from tests.live.test_policy import JOINT, queued, raised, statuses
 
-STATE = f"alarm {ENSEMBLE} signal_direction {HORIZON} x 1h"
+STATE = f"alarm house {ENSEMBLE} signal_direction {HORIZON} x 1h"
 
 
 def worked(store):
