@@ -25,6 +25,7 @@ def copy(report, tmp_path):
     return shutil.copytree(report, tmp_path / "copy")
 
 
+@pytest.mark.certify
 def test_a_study_executed_again_in_a_clean_process_gives_every_number(report):
     total, found = reports.verify("quickstart")
     assert found == []
